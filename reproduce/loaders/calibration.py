@@ -73,13 +73,14 @@ def calibrate(study: Study, settings: CalibrationSettings | None = None) -> Tabl
     component's covariance, shrunk to the pooled one, is replaced by its maximum-likelihood factor model.
     """
     settings = settings or CalibrationSettings()
+    data = {block.name: _block_of(study, block) for block in BLOCKS}  # all of them first: a bad one fails at once
     parts: dict[str, list[pd.DataFrame]] = {
         name: [] for name in ("quantiles", "covariates", "components", "factors", "depth")
     }
     residuals: dict[str, pd.DataFrame] = {}
     laws: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for block in BLOCKS:
-        log1p, obs = _block_of(study, block)
+        log1p, obs = data[block.name]
         standardised = (log1p - log1p.mean()) / log1p.std(ddof=0)
         effects, residual = _covariate_effects(standardised, obs)
         weights, means, components = _mixture(residual.to_numpy(), settings)
@@ -186,8 +187,8 @@ def compare(real: Study, simulated: Study) -> pd.DataFrame:
     -----
     Per gene: ``quantile_05`` to ``quantile_95`` (log1p), ``zero_fraction``.
 
-    Per block: ``depth_sd``, ``depth_q01`` to ``depth_q99`` (see :func:`log_size_factor`); ``first_component`` (its share
-    of the variance of standardised log1p); ``mean_abs_correlation``; ``age_effect_rms``, ``sex_effect_rms`` (root mean
+    Per block: ``depth_sd``, ``depth_q01`` to ``depth_q99`` (see :func:`log_size_factor`); ``first_component`` (share of
+    the variance of standardised log1p); ``mean_abs_correlation``; ``age_effect_rms``, ``sex_effect_rms`` (root mean
     square over genes of the correlation with the covariate); ``correlation_agreement`` (Pearson correlation between the
     entries of the two studies' gene correlation matrices, in the column ``simulated``; ``real`` is 1 by definition).
 

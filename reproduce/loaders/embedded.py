@@ -246,8 +246,8 @@ class Truth:
     What is conditioned on: the sample's own visible genes, its cohort and tissue, sex and age; not the donor's other
     tissue. GTEx counts are rounded to whole numbers after the draw; the rounding is ignored here, which matters only
     for genes of a few reads. The conditional expectation minimises the expected squared error, so no method that sees
-    the same things has a higher expected R² on log1p expression; a given draw may fall to either side. It is the ceiling
-    of this law, not of reality: the fitted law was chosen by the scores of fitted methods.
+    the same things has a higher expected R² on log1p expression; a given draw may fall to either side. It is the
+    ceiling of this law, not of reality: the law was chosen such that fitted methods score as on real data.
     """
 
     cohorts: dict[str, AnnData]
@@ -559,7 +559,7 @@ def _notes(laws: dict[str, BlockLaw]) -> tuple[str, ...]:
         if absent:
             notes.append(
                 f"{laws[name].block.cohort}: {len(laws[name].genes)} genes; {', '.join(absent)} not simulated, because "
-                "the tables were fitted to a source that lacks it (in the cleaned TCGA tables the row called PTEN is TEP1)."
+                "the tables were fitted to a source that lacks it (in the cleaned TCGA tables, PTEN is TEP1)."
             )
     return tuple(notes)
 
