@@ -1,0 +1,271 @@
+"""The one contract of all imputers: checks, standardisation, covariates, what comes back; never an imputation rule.
+
+A method subclasses `ExpressionImputer` and writes `_fit` and `_impute` in standardised space. Everything a user can get
+wrong is caught here once, so that every method answers alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+
+from reproduce.errors import ConfigError, CovariateError, DataFormatError
+from reproduce.imputers._covariates import CovariateEncoder, Covariates
+
+
+class ExpressionImputer(TransformerMixin, BaseEstimator):
+    """Fills missing entries (NaN) of a matrix of expression in a log-like unit; base of all methods.
+
+    The matrix has shape (n_samples, n_genes). Known entries come back bit for bit, in the dtype (float32 or float64)
+    that came in. Genes are standardised inside, by mean and standard deviation of the fitted rows' known entries, so
+    rescaling or shifting a gene rescales or shifts what is filled in and changes nothing else.
+
+    Defined behaviour at the edges:
+
+    * a gene without any known entry in `fit` is an error that names it;
+    * a gene that is constant in the fitted rows is filled with that constant, and methods never see it: it can tell
+      them nothing, and has no scale;
+    * a sample without any known entry is filled with what the method knows without genes (its covariates, or the mean);
+    * an infinite entry is an error that names sample and gene.
+
+    Subclasses implement ``_check_parameters()``, ``_fit(Z, observed, covariates)`` and
+    ``_impute(Z, observed, covariates) -> Z_hat``, where ``Z`` (n_samples, n_varying_genes) is float64, standardised and
+    NaN where missing, ``observed`` its mask, and ``covariates`` a `Covariates` or None. They take the constructor's
+    argument ``unknown_category`` ({"error", "pool"}).
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of genes.
+    feature_names_in_ : ndarray of str (n_genes,)
+        Only if `fit` was given a DataFrame.
+    center_, scale_ : ndarray of float64 (n_genes,)
+        Mean and standard deviation of the fitted rows' known entries; the scale of a constant gene is 1.
+    varying_ : ndarray of bool (n_genes,)
+        False for genes constant in the fitted rows.
+    covariate_encoder_ : CovariateEncoder or None
+    """
+
+    def fit(self, X, y=None, *, covariates: pd.DataFrame | None = None):
+        """Learn from rows with or without missing entries.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame (n_samples, n_genes)
+            Expression in a log-like unit, NaN where missing.
+        y : None
+            Ignored; there for scikit-learn's pipelines.
+        covariates : DataFrame, optional
+            One row per sample, with the same index where X is a DataFrame. Text columns (tissue, sex) are categories,
+            numbers (age) are standardised, `donor` says which rows belong to one person. NaN is allowed.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ConfigError
+            For a hyperparameter out of range.
+        DataFormatError
+            For infinite entries or a gene without any known entry.
+        CovariateError
+            For covariates that do not fit the matrix.
+        """
+        self._check_parameters()
+        X_checked, rows = self._checked(X, reset=True)
+        self._check_rows(covariates, rows, len(X_checked))
+        self.covariate_encoder_ = None
+        if covariates is not None:
+            self.covariate_encoder_ = CovariateEncoder(self.unknown_category).fit(covariates)
+        self._learn_scale(X_checked)
+        if self.varying_.any():
+            Z = self._standardised(X_checked)
+            self._fit(Z, ~np.isnan(Z), self._encoded(covariates))
+        return self
+
+    def transform(self, X, *, covariates: pd.DataFrame | None = None):
+        """Fill the missing entries; nothing is learnt from these rows.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame (n_samples, n_genes)
+            The fitted genes in the fitted order.
+        covariates : DataFrame, optional
+            Columns as in `fit`; required exactly if `fit` had them.
+
+        Returns
+        -------
+        ndarray or DataFrame (n_samples, n_genes)
+            Without NaN; known entries unchanged.
+
+        Raises
+        ------
+        DataFormatError
+            For infinite entries.
+        CovariateError
+            For columns other than the fitted ones, or a category that `fit` did not see (see `unknown_category`).
+        """
+        check_is_fitted(self)
+        X_checked, rows = self._checked(X, reset=False)
+        self._check_rows(covariates, rows, len(X_checked))
+        encoded = self._encoded(covariates)
+        missing = np.isnan(X_checked)
+        filled = X_checked.copy()
+        if missing[:, ~self.varying_].any():
+            filled = np.where(missing, self.center_.astype(filled.dtype), filled)
+        if missing[:, self.varying_].any():
+            Z_hat = self._imputed(self._standardised(X_checked), encoded)
+            values = self.center_[self.varying_] + self.scale_[self.varying_] * Z_hat
+            holes = missing[:, self.varying_]
+            filled[:, self.varying_] = np.where(holes, values.astype(filled.dtype), filled[:, self.varying_])
+        return filled
+
+    def fit_transform(self, X, y=None, *, covariates: pd.DataFrame | None = None):
+        """Imputation in place: fit on these rows and fill them. Parameters as in `fit`, result as of `transform`."""
+        return self.fit(X, y, covariates=covariates).transform(X, covariates=covariates)
+
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
+        """Names of the genes, which imputation leaves as they are.
+
+        Parameters
+        ----------
+        input_features : sequence of str, optional
+            Must equal the fitted names where there are any.
+
+        Returns
+        -------
+        ndarray of object (n_genes,)
+        """
+        check_is_fitted(self)
+        return _check_feature_names_in(self, input_features)
+
+    # what a method implements
+
+    def _check_parameters(self) -> None:
+        """Raise ConfigError for hyperparameters out of range."""
+        raise NotImplementedError
+
+    def _fit(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> None:
+        """Learn from standardised rows (n_samples, n_varying_genes), NaN where missing."""
+        raise NotImplementedError
+
+    def _impute(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> np.ndarray:
+        """Return values (n_samples, n_varying_genes), standardised; only those of missing entries are used."""
+        raise NotImplementedError
+
+    # what the base does for it
+
+    def _checked(self, X, *, reset: bool) -> tuple[np.ndarray, pd.Index | None]:
+        """Array of float32 or float64 without infinities, and the row labels if X has any."""
+        rows = X.index if isinstance(X, pd.DataFrame) else None
+        X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
+        infinite = np.isinf(X)
+        if infinite.any():
+            row, gene = np.argwhere(infinite)[0]
+            sample = f"row {row}" if rows is None else f"sample {rows[row]!r}"
+            raise DataFormatError(
+                f"X is infinite (inf) at {sample}, gene {self._gene(gene)!r}, and in {infinite.sum()} place(s) in all; "
+                "missing entries are NaN, all others finite."
+            )
+        return X, rows
+
+    def _gene(self, column: int) -> str:
+        names = getattr(self, "feature_names_in_", None)
+        return f"x{column}" if names is None else str(names[column])
+
+    @staticmethod
+    def _check_rows(covariates: pd.DataFrame | None, rows: pd.Index | None, n_samples: int) -> None:
+        if covariates is None or not isinstance(covariates, pd.DataFrame):
+            return  # the encoder says what is wrong with another type
+        if len(covariates) != n_samples:
+            raise CovariateError(
+                f"X has {n_samples} row(s) and covariates {len(covariates)}; give one row of covariates per sample."
+            )
+        if rows is not None and not rows.equals(covariates.index):
+            first = next(i for i in range(n_samples) if rows[i] != covariates.index[i])
+            raise CovariateError(
+                f"X and covariates differ in their index, first at row {first}: {rows[first]!r} and "
+                f"{covariates.index[first]!r}; align them, for example by covariates.loc[X.index]."
+            )
+
+    def _encoded(self, covariates: pd.DataFrame | None) -> Covariates | None:
+        if self.covariate_encoder_ is None and covariates is None:
+            return None
+        if self.covariate_encoder_ is None:
+            raise CovariateError("The imputer was fitted without covariates; fit it with them or leave them out here.")
+        if covariates is None:
+            columns = ", ".join(self.covariate_encoder_.columns_)
+            raise CovariateError(f"The imputer was fitted with covariates; give columns {columns} here as well.")
+        return self.covariate_encoder_.transform(covariates)
+
+    def _learn_scale(self, X: np.ndarray) -> None:
+        unknown = np.isnan(X).all(axis=0)
+        if unknown.any():
+            first = np.flatnonzero(unknown)[0]
+            raise DataFormatError(
+                f"{unknown.sum()} gene(s) have no known entry in the rows to fit, such as {self._gene(first)!r}; "
+                "leave them out or fit on rows that have them."
+            )
+        X = X.astype(np.float64, copy=False)
+        low, high = np.nanmin(X, axis=0), np.nanmax(X, axis=0)
+        # differences of a few units in the last place are rounding of one constant, not variation
+        self.varying_ = high - low > 8 * np.finfo(np.float64).eps * np.maximum(np.abs(low), np.abs(high))
+        self.center_ = np.where(self.varying_, np.nanmean(X, axis=0), low)
+        self.scale_ = np.where(self.varying_, np.nanstd(X, axis=0), 1.0)
+
+    def _standardised(self, X: np.ndarray) -> np.ndarray:
+        """Float64 (n_samples, n_varying_genes), a new array."""
+        return (X[:, self.varying_] - self.center_[self.varying_]) / self.scale_[self.varying_]
+
+    def _imputed(self, Z: np.ndarray, covariates: Covariates | None) -> np.ndarray:
+        observed = ~np.isnan(Z)
+        Z_hat = np.asarray(self._impute(Z.copy(), observed, covariates), dtype=np.float64)
+        if Z_hat.shape != Z.shape or not np.isfinite(Z_hat[~observed]).all():
+            raise RuntimeError(
+                f"{type(self).__name__} returned shape {Z_hat.shape} for {Z.shape}, or values that are not finite: "
+                "a defect of the method."
+            )
+        return Z_hat
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def check_choice(name: str, value: object, known: Sequence[object]) -> None:
+    """Raise ConfigError unless `value` is one of `known`."""
+    # by type as well, since True == 1
+    if not any(type(value) is type(choice) and value == choice for choice in known):
+        raise ConfigError(f"{name} is {value!r}; known values are {', '.join(map(repr, known))}.")
+
+
+def check_integer(name: str, value: object, *, least: int) -> None:
+    """Raise ConfigError unless `value` is an integer of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ConfigError(f"{name} is {value!r}; give an integer of at least {least}.")
+
+
+def check_number(
+    name: str, value: object, *, low: float, high: float = np.inf, open_low: bool = False, open_high: bool = False
+) -> None:
+    """Raise ConfigError unless `value` is a finite number from `low` to `high` (exclusive where `open_*`)."""
+    good = isinstance(value, Real) and not isinstance(value, bool) and np.isfinite(value) and low <= value <= high
+    if not good or (open_low and value == low) or (open_high and value == high):
+        left, right = "(" if open_low else "[", ")" if open_high or np.isinf(high) else "]"
+        raise ConfigError(f"{name} is {value!r}; give a number in {left}{low:g}, {high:g}{right}.")
+
+
+def check_random_state_value(value: object) -> None:
+    """Raise ConfigError unless `value` is None, a non-negative integer or a numpy RandomState."""
+    if value is None or isinstance(value, np.random.RandomState):
+        return
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+        raise ConfigError(f"random_state is {value!r}; give None, a non-negative integer or a RandomState.")
