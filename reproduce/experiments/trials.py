@@ -6,7 +6,7 @@ The three scenarios differ only in which rows are fitted and which are filled:
 | --- | --- | --- |
 | `in_place` | the split's training donors, with holes | the same rows |
 | `inductive` | the split's training donors, complete or with holes | the split's test donors, with holes |
-| `cross_cohort` | all training-cohort rows, complete or with holes | another cohort, with holes, moved onto the training scale |
+| `cross_cohort` | all training-cohort rows, complete or with holes | another cohort with holes, on the training scale |
 
 Seeds vary the donor split, the evaluation mask and the method's own randomness together. In `cross_cohort` everything
 is filled, and a random half of the target's donors is scored, so that scores at different seeds tell how much they
@@ -151,9 +151,7 @@ class Trial:
             # in place the fitted rows are the filled ones: one spelling for one thing, so that ids agree
             object.__setattr__(self, "training_rows", "masked")
         if not 0.0 < self.missing_rate < 1.0:
-            raise ConfigError(
-                f"missing_rate is {self.missing_rate!r}; give the fraction to hide, strictly between 0 and 1."
-            )
+            raise ConfigError(f"missing_rate is {self.missing_rate!r}; give a fraction between 0 and 1.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
             raise ConfigError(f"seed is {self.seed!r}; give a non-negative integer.")
         same_cohort = self.train.split("/")[0] == self.test
@@ -347,7 +345,7 @@ def _fill_by_oracle(study, targets: list[_Rows]) -> tuple[list[np.ndarray], floa
     truth = getattr(study, "truth", None)
     if truth is None:
         raise ConfigError(
-            f"Study {study.name!r} is not simulated, so nobody knows its best attainable imputation; leave 'oracle' out."
+            f"Study {study.name!r} is not simulated, so its best imputation is unknown; leave 'oracle' out."
         )
     start = time.perf_counter()
     filled = [np.asarray(truth.oracle_impute(target.cohort, target.frame(), target.obs)) for target in targets]

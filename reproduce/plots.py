@@ -1,0 +1,346 @@
+"""Draws tables, one style and one colour per method everywhere; never computes a score.
+
+Each function takes a table and an axis, draws, and returns the axis. Colours start from Okabe and Ito's palette, which
+colour-blind readers can tell apart; methods of one family share a hue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reproduce.errors import ConfigError
+from reproduce.files import atomic_path
+from reproduce.summaries import label_of, training_rows_text
+
+PALETTE = {
+    "pmi": "#D55E00",
+    "gain": "#0072B2",
+    "gain_mse": "#56B4E9",
+    "gaussian": "#CC79A7",
+    "mice": "#009E73",
+    "missforest_10": "#B5AD2F",
+    "missforest_100": "#827B12",
+    "iterative_forest": "#57520A",
+    "knn_1": "#F7CE7C",
+    "knn_5": "#E69F00",
+    "knn_10": "#A87400",
+    "median": "#999999",
+    "surrogate": "#666666",
+    "oracle": "#000000",
+}
+COHORTS = {"GTEx": "#0072B2", "LUAD": "#D55E00", "COADREAD": "#009E73"}
+VERDICTS = {"supported": "#009E73", "refuted": "#D55E00", "inconclusive": "#999999"}
+STYLE = {
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+    "savefig.bbox": "tight",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "svg.hashsalt": "reproduce",
+    "svg.fonttype": "none",
+}
+
+
+def use_style() -> None:
+    """Set the one style for all figures that follow."""
+    mpl.rcParams.update(STYLE)
+
+
+def new_figure(n_columns: int = 1, n_rows: int = 1, *, width: float = 4.5, height: float = 3.6, **kwargs: object):
+    """A figure of panels of equal size (inches) in the project's style; as `matplotlib.pyplot.subplots`."""
+    use_style()
+    return plt.subplots(n_rows, n_columns, figsize=(width * n_columns, height * n_rows), **kwargs)
+
+
+def save_figure(fig: Figure, folder: str | Path, name: str) -> list[Path]:
+    """Write a figure as PNG and SVG, the same bytes for the same figure.
+
+    Parameters
+    ----------
+    fig : Figure
+    folder : path-like
+        Created if absent.
+    name : str
+        The drawing notebook's name, and after it what tells its figures apart: "03_inductive_imputation-genes".
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    ConfigError
+        For a name that does not begin with a notebook's number.
+    """
+    if not (name[:2].isdigit() and name[2:3] == "_" and len(name) > 3):
+        raise ConfigError(
+            f"Figure {name!r} must be named after the notebook that draws it, such as '03_inductive_imputation'."
+        )
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+        path = folder / f"{name}.{kind}"
+        with mpl.rc_context(STYLE), atomic_path(path) as temporary:
+            fig.savefig(temporary, format=kind, metadata=metadata)
+        paths.append(path)
+    return paths
+
+
+def _colour(method: str) -> str:
+    if method not in PALETTE:
+        raise ConfigError(f"Method {method!r} has no colour; add it to PALETTE so that it looks the same everywhere.")
+    return PALETTE[method]
+
+
+def _names(table: pd.DataFrame) -> list[str]:
+    """Labels, with the training rows where one method appears with several."""
+    several = table["method"].duplicated(keep=False)
+    rows = [training_rows_text(s, t) for s, t in zip(table["scenario"], table["training_rows"], strict=True)]
+    return [f"{label} ({r})" if more else label for label, r, more in zip(table["label"], rows, several, strict=True)]
+
+
+def scores(
+    table: pd.DataFrame, results: pd.DataFrame, ax: Axes, *, metric: str = "r2", left: float | None = None
+) -> Axes:
+    """Score per method: one dot per split, the mean and its 95 % interval.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `reproduce.summaries.score_table`, one target and one scale.
+    results : DataFrame
+        The rows behind it.
+    ax : Axes
+    metric : str, default "r2"
+    left : float, optional
+        Where the axis begins; scores further left are marked by an arrow with their value.
+    """
+    chosen = results[(results["level"] == "overall") & (results["metric"] == metric) & (results["status"] == "ok")]
+    table = table.iloc[::-1].reset_index(drop=True)
+    for y, row in table.iterrows():
+        same = np.logical_and.reduce(
+            [chosen[k] == row[k] for k in ("method", "test", "transform", "training_rows", "config_hash")]
+        )
+        colour = _colour(row["method"])
+        values = chosen.loc[same, "value"].to_numpy(float)
+        if left is not None and row["mean"] < left:
+            ax.annotate(
+                f"◂ {row['mean']:.2f}", (0.01, y), xycoords=("axes fraction", "data"), color=colour, va="center", size=8
+            )
+            continue
+        ax.plot(values, np.full(len(values), y), "o", color=colour, alpha=0.35, ms=4, mew=0)
+        if np.isfinite(row["low"]):
+            ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=2)
+        ax.plot(row["mean"], y, "D", color=colour, ms=5, mec="white", mew=0.6)
+    ax.set_yticks(range(len(table)), _names(table))
+    ax.set_ylim(-0.7, len(table) - 0.3)
+    if left is not None:
+        ax.set_xlim(left=left)
+    ax.axvline(0, color="0.7", lw=0.8, zorder=0)
+    ax.set_xlabel("R² of hidden entries (mean over genes)" if metric == "r2" else metric)
+    ax.grid(axis="x", color="0.92")
+    return ax
+
+
+def gene_boxes(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Distribution over genes for each method; `table` is genes × methods, of `reproduce.summaries.gene_table`."""
+    methods = list(table.median().sort_values().index)
+    boxes = ax.boxplot(
+        [table[m].dropna() for m in methods], orientation="horizontal", patch_artist=True, widths=0.65,
+        flierprops={"ms": 2.5, "mec": "0.5"}, medianprops={"color": "black"},
+    )  # fmt: skip
+    for patch, method in zip(boxes["boxes"], methods, strict=True):
+        patch.set(facecolor=_colour(method), alpha=0.8, lw=0.6)
+    ax.set_yticks(range(1, len(methods) + 1), [label_of(m) for m in methods])
+    ax.axvline(0, color="0.7", lw=0.8, zorder=0)
+    ax.set_xlabel("R² per gene (mean over splits)")
+    return ax
+
+
+def gene_heat(table: pd.DataFrame, ax: Axes, *, lowest: float = 0.0) -> Axes:
+    """Score of every gene (columns, easiest first) by every method (rows); values below `lowest` share its colour."""
+    methods = list(table.median().sort_values(ascending=False).index)
+    image = ax.imshow(table[methods].T, aspect="auto", cmap="viridis", vmin=lowest, vmax=1, interpolation="nearest")
+    ax.set_yticks(range(len(methods)), [label_of(m) for m in methods])
+    ax.set_xticks(range(len(table)), table.index, rotation=90, size=5.5)
+    ax.spines[:].set_visible(False)
+    ax.figure.colorbar(image, ax=ax, label="R²", extend="min", shrink=0.9)
+    return ax
+
+
+def training_curves(histories: pd.DataFrame, ax: Axes) -> Axes:
+    """Loss on training batches (dashed) and on held-out donors (solid) per epoch: thin lines are splits, thick their
+    mean.
+    """
+    top = 0.0
+    for method, group in histories.groupby("method", sort=False):
+        by_epoch = (
+            group.groupby(["trial_id", "epoch"], sort=False)[["train_loss", "validation_loss"]].mean().reset_index()
+        )
+        for column, line in (("train_loss", "--"), ("validation_loss", "-")):
+            wide = by_epoch.pivot(index="epoch", columns="trial_id", values=column)
+            ax.plot(wide.index, wide, line, color=_colour(method), lw=0.5, alpha=0.25)
+            mean = wide.dropna().mean(axis=1)
+            ax.plot(mean.index, mean, line, color=_colour(method), lw=1.8)
+            top = max(top, float(np.nanquantile(wide, 0.98)))
+        ax.plot([], [], color=_colour(method), lw=1.8, label=label_of(method))
+    ax.plot([], [], "k--", lw=1, label="training")
+    ax.plot([], [], "k-", lw=1, label="validation")
+    ax.set(xlabel="epoch", ylabel="squared error of hidden entries\n(standardised genes)", ylim=(0, top * 1.05 or 1))
+    ax.legend(ncols=2)
+    return ax
+
+
+def agreement(correlations: pd.DataFrame, one: str, two: str, ax: Axes) -> Axes:
+    """Gene-gene correlations of one cohort against another's, one dot per pair of genes."""
+    ax.plot(correlations[one], correlations[two], ".", ms=2.5, alpha=0.4, color="#0072B2", mew=0, rasterized=True)
+    ax.plot([-1, 1], [-1, 1], color="0.7", lw=0.8, zorder=0)
+    ax.set(xlim=(-1, 1), ylim=(-1, 1), xlabel=one, ylabel=two, aspect="equal")
+    return ax
+
+
+def agreement_heat(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Agreement of gene-gene correlations between all cohorts; `table` of
+    `reproduce.summaries.correlation_agreement`.
+    """
+    names = list(dict.fromkeys([*table["one"], *table["two"]]))
+    matrix = pd.DataFrame(np.eye(len(names)), index=names, columns=names)
+    for row in table.itertuples():
+        matrix.loc[row.one, row.two] = matrix.loc[row.two, row.one] = row.agreement
+    ax.imshow(matrix, vmin=0, vmax=1, cmap="Blues")
+    for i, j in np.ndindex(matrix.shape):
+        value = matrix.iloc[i, j]
+        ax.text(j, i, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.6 else "black")
+    ax.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    ax.set_yticks(range(len(names)), names)
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def sample_totals(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Distribution of the total over genes per sample, by cohort; `table` of `reproduce.summaries.sample_quality`."""
+    totals = np.log10(table["total"].clip(lower=1))
+    bins = np.linspace(totals.min(), totals.max() + 1e-9, 40)
+    for cohort, values in totals.groupby(table["cohort"], sort=False):
+        ax.hist(
+            values, bins=bins, density=True, histtype="stepfilled", alpha=0.45, color=COHORTS.get(cohort), label=cohort
+        )
+    ax.set(xlabel="log₁₀ of the total over genes, per sample", ylabel="density")
+    ax.legend()
+    return ax
+
+
+def genes_detected(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Genes above zero per sample, by cohort; `table` of `reproduce.summaries.sample_quality`."""
+    groups = [(cohort, values) for cohort, values in table["detected"].groupby(table["cohort"], sort=False)]
+    boxes = ax.boxplot([v for _, v in groups], patch_artist=True, widths=0.5, flierprops={"ms": 2.5, "mec": "0.5"},
+                       medianprops={"color": "black"})  # fmt: skip
+    for patch, (cohort, _) in zip(boxes["boxes"], groups, strict=True):
+        patch.set(facecolor=COHORTS.get(cohort, "0.8"), alpha=0.6)
+    ax.set_xticks(range(1, len(groups) + 1), [cohort for cohort, _ in groups])
+    ax.set_ylabel("genes above zero per sample")
+    return ax
+
+
+def cost(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Score against seconds per trial; `table` of `reproduce.summaries.score_table`."""
+    for row in table[table["method"] != "oracle"].itertuples():
+        ax.plot(max(row.seconds, 1e-3), row.mean, "o", color=_colour(row.method), ms=7)
+        ax.annotate(row.label, (max(row.seconds, 1e-3), row.mean), xytext=(5, 3), textcoords="offset points", size=7.5)
+    ax.set_xscale("log")
+    ax.margins(x=0.2)
+    ax.set(xlabel="seconds to fit and fill", ylabel="R²")
+    ax.grid(color="0.92")
+    return ax
+
+
+def scales(table: pd.DataFrame, ax: Axes, order: Iterable[str] = ("raw", "log1p", "log1p_depth")) -> Axes:
+    """Score of each method on each scale of expression; `table` of `reproduce.summaries.score_table`."""
+    order = [kind for kind in order if kind in set(table["transform"])]
+    for method, group in table.groupby("method", sort=False):
+        values = group.set_index("transform")["mean"].reindex(order)
+        ax.plot(range(len(order)), values, "o-", color=_colour(method), label=label_of(method))
+    ax.set_xticks(range(len(order)), order)
+    ax.set_xlim(-0.3, len(order) - 0.7)
+    ax.set(xlabel="scale of expression", ylabel="R²")
+    ax.legend()
+    return ax
+
+
+def forest(contrasts: pd.DataFrame, verdicts: pd.DataFrame, ax: Axes) -> Axes:
+    """Paired differences with 95 % intervals and the practical margin; coloured by the verdict on the whole
+    hypothesis.
+    """
+    decided = verdicts.set_index("id")["verdict"]
+    table = contrasts[contrasts["n_splits"] > 0].iloc[::-1].reset_index(drop=True)
+    names = []
+    for y, row in table.iterrows():
+        colour = VERDICTS[decided[row["id"]]]
+        if np.isfinite(row["low"]):
+            ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=2)
+        ax.plot(row["mean"], y, "o", color=_colour(row["challenger"]), ms=6, mec="white", mew=0.6)
+        rival = label_of(row["rival"]) if row["rival"] else "gene means"
+        names.append(f"{row['id']}  {label_of(row['challenger'])} − {rival}")
+    ax.axvline(0, color="0.6", lw=0.8, zorder=0)
+    for margin in contrasts["margin"].unique():
+        ax.axvline(margin, color="0.3", lw=0.8, ls=":", zorder=0)
+    ax.set_yticks(range(len(table)), names)
+    for verdict, colour in VERDICTS.items():
+        ax.plot([], [], color=colour, lw=2, label=verdict)
+    ax.plot([], [], color="0.3", lw=0.8, ls=":", label="practical margin")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.14), ncols=4)
+    ax.set_xlabel("difference in R² (paired over splits)")
+    ax.grid(axis="x", color="0.92")
+    return ax
+
+
+def ours_beside_paper(headline: pd.DataFrame, ax: Axes, *, scenario: str, left: float = -0.3) -> Axes:
+    """Our R² with its interval beside the paper's for its two gene sets, method by method.
+
+    Parameters
+    ----------
+    headline : DataFrame
+        Of `reproduce.summaries.headline_table`.
+    ax : Axes
+    scenario : {"inductive", "in_place"}
+    left : float, default -0.3
+        Where the axis begins; scores further left are drawn at the edge as arrows.
+    """
+    table = headline[headline["scenario"] == scenario].iloc[::-1].reset_index(drop=True)
+    markers = {"paper_genome": ("s", "paper, 12,557 genes"), "paper_alzheimer": ("^", "paper, 273 genes")}
+    for y, row in table.iterrows():
+        colour = _colour(row["method"])
+        if np.isfinite(row["ours_low"]):
+            ax.plot([max(row["ours_low"], left), max(row["ours_high"], left)], [y, y], color=colour, lw=2.5)
+        if np.isfinite(row["ours"]):
+            ax.plot(max(row["ours"], left), y, "o" if row["ours"] > left else "<", color=colour, ms=7, zorder=3)
+        for column, (marker, _) in markers.items():
+            value = row.get(column, np.nan)
+            if np.isfinite(value):
+                shape = marker if value > left else "<"
+                ax.plot(max(value, left), y, shape, mfc="white", mec=colour, ms=5.5, mew=1.2, zorder=2)
+    ax.plot([], [], "o", color="0.3", ms=7, label="ours")
+    for marker, label in markers.values():
+        ax.plot([], [], marker, mfc="white", mec="0.3", ms=5.5, label=label)
+    ax.set_yticks(range(len(table)), table["label"])
+    ax.set_xlim(left - 0.03, 1.0)
+    ax.axvline(0, color="0.7", lw=0.8, zorder=0)
+    ax.set_xlabel("R² of hidden entries, 50 % hidden")
+    ax.set_title(scenario.replace("_", " "))
+    ax.grid(axis="x", color="0.92")
+    return ax

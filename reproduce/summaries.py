@@ -1,0 +1,361 @@
+"""Turns stored rows and cohorts into the tables and sentences that a reader sees; never runs a method and never draws.
+
+Every number in the prose of a notebook comes from here, computed from the table beside it, so that words cannot
+outlive the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from reproduce.errors import ConfigError, DataFormatError
+from reproduce.experiments.trials import ORACLE
+from reproduce.hypotheses import corrected_t, overlap_ratio
+from reproduce.preprocessing import ExpressionTransform
+
+PAPER_REPORTED = Path(__file__).parents[1] / "results" / "paper_reported.csv"
+_CONFIGURATION = ["scenario", "train", "test", "transform", "missing_rate", "training_rows", "method", "config_hash"]
+
+
+def label_of(method: str) -> str:
+    """Text for a method in tables and figures."""
+    from reproduce.imputers import METHODS
+
+    return "Best attainable" if method == ORACLE else METHODS[method].label
+
+
+# --- tables of scores ---
+
+
+def score_table(results: pd.DataFrame, metric: str = "r2") -> pd.DataFrame:
+    """Mean, standard deviation and interval over splits for each configuration.
+
+    Parameters
+    ----------
+    results : DataFrame
+        The results table.
+    metric : str, default "r2"
+
+    Returns
+    -------
+    DataFrame
+        One row per configuration, best first: its columns, label, mean, sd (over splits), low, high (95 %, corrected
+        for the overlap of splits), n_splits, seconds (mean of fitting and filling).
+    """
+    chosen = (results["status"] == "ok") & (results["level"] == "overall") & (results["metric"] == metric)
+    rows = []
+    for configuration, group in results[chosen].groupby(_CONFIGURATION, sort=False):
+        entry = dict(zip(_CONFIGURATION, configuration, strict=True))
+        contrast = corrected_t(group["value"].to_numpy(float), overlap_ratio(entry["scenario"]))
+        seconds = float((group["fit_seconds"] + group["impute_seconds"]).mean())
+        sd = float(group["value"].std(ddof=1)) if len(group) > 1 else np.nan
+        entry |= {"label": label_of(entry["method"]), "mean": contrast.mean, "sd": sd, "low": contrast.low}
+        rows.append(entry | {"high": contrast.high, "n_splits": contrast.n_splits, "seconds": seconds})
+    columns = [*_CONFIGURATION, "label", "mean", "sd", "low", "high", "n_splits", "seconds"]
+    return pd.DataFrame(rows, columns=columns).sort_values("mean", ascending=False, ignore_index=True)
+
+
+def gene_table(results: pd.DataFrame, metric: str = "r2") -> pd.DataFrame:
+    """Mean over splits of each gene's score: genes × methods, the easiest gene first."""
+    chosen = results[(results["status"] == "ok") & (results["level"] == "gene") & (results["metric"] == metric)]
+    table = chosen.pivot_table(index="group", columns="method", values="value", aggfunc="mean")
+    table.index.name, table.columns.name = "gene", None
+    return table.loc[table.median(axis=1).sort_values(ascending=False).index]
+
+
+def tissue_table(results: pd.DataFrame, metric: str = "r2") -> pd.DataFrame:
+    """Mean over splits of the score within each tissue: methods × tissues."""
+    chosen = results[(results["status"] == "ok") & (results["level"] == "tissue") & (results["metric"] == metric)]
+    table = chosen.pivot_table(index="method", columns="group", values="value", aggfunc="mean")
+    table.columns.name = None
+    return table
+
+
+def metric_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Mean over splits of every overall metric: configurations × metrics."""
+    chosen = results[(results["status"] == "ok") & (results["level"] == "overall") & (results["group"] == "all")]
+    table = chosen.pivot_table(index=["method", "training_rows"], columns="metric", values="value", aggfunc="mean")
+    table.columns.name = None
+    return table.sort_values("r2", ascending=False)
+
+
+def training_rows_text(scenario: str, training_rows: str) -> str:
+    """How the rows that a method was fitted on are named in tables."""
+    return (
+        "same rows, with holes"
+        if scenario == "in_place"
+        else {"masked": "with holes"}.get(training_rows, training_rows)
+    )
+
+
+def show_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """A score table as a reader wants it: rounded, labelled, saying which training rows each method had."""
+    rows = zip(table["scenario"], table["training_rows"], strict=True)
+    interval = [
+        f"[{a:.3f}, {b:.3f}]" if np.isfinite(a) else "–" for a, b in zip(table["low"], table["high"], strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "method": table["label"],
+            "target": table["test"],
+            "scale": table["transform"],
+            "training rows": [training_rows_text(*pair) for pair in rows],
+            "R²": table["mean"].map("{:.3f}".format),
+            "sd over splits": table["sd"].map(lambda sd: "–" if np.isnan(sd) else f"{sd:.3f}"),
+            "95 % interval": interval,
+            "splits": table["n_splits"],
+            "seconds": table["seconds"].map(_seconds),
+        }
+    )
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f}" if seconds < 1 else f"{seconds:.1f}" if seconds < 100 else f"{seconds:.0f}"
+
+
+# --- beside the paper ---
+
+
+def read_paper_reported(path: str | Path = PAPER_REPORTED) -> pd.DataFrame:
+    """The paper's own figures, tidy: table, gene_set, method, scenario, metric, value, sd, runtime_hours, note.
+
+    Raises
+    ------
+    DataFormatError
+        If the file is absent or lacks a column.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataFormatError(f"{path} is absent; it belongs to the project, restore it from the repository.")
+    table = pd.read_csv(path, keep_default_na=True)
+    columns = ["table", "gene_set", "method", "scenario", "metric", "value", "sd", "runtime_hours", "note"]
+    absent = [column for column in columns if column not in table]
+    if absent:
+        raise DataFormatError(f"{path} lacks the column {absent[0]!r}.")
+    return table
+
+
+def headline_table(results: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
+    """Ours beside the paper's: one row per method and scenario that either of them has.
+
+    Ours is R² on log counts at 50 % missing; a method enters with the training rows with which it enters the
+    hypothesis tests.
+
+    Returns
+    -------
+    DataFrame
+        Columns method, label, scenario, ours, ours_low, ours_high, n_splits, seconds, training_rows, and
+        paper_genome, paper_alzheimer (the paper's R² for all protein-coding and for the Alzheimer genes).
+    """
+    from reproduce.hypotheses import TRAINING_ROWS
+    from reproduce.imputers import METHODS
+
+    table = score_table(results[(results["transform"] == "log1p") & np.isclose(results["missing_rate"], 0.5)])
+    wanted = table["method"].map(TRAINING_ROWS).fillna("complete")
+    in_place = table["scenario"] == "in_place"
+    table = table[in_place | ((table["scenario"] == "inductive") & (table["training_rows"] == wanted))]
+    columns = {"mean": "ours", "low": "ours_low", "high": "ours_high"}
+    ours = table.rename(columns=columns)[
+        ["method", "scenario", "ours", "ours_low", "ours_high", "n_splits", "seconds", "training_rows"]
+    ]
+    theirs = paper[paper["metric"] == "r2"].pivot_table(
+        index=["method", "scenario"], columns="gene_set", values="value", aggfunc="first"
+    )
+    theirs = theirs.rename(columns={"protein_coding": "paper_genome", "alzheimer": "paper_alzheimer"}).reset_index()
+    merged = ours.merge(theirs, on=["method", "scenario"], how="outer")
+    merged = merged[merged["method"].isin([*METHODS, ORACLE])]
+    merged.insert(1, "label", merged["method"].map(label_of))
+    order = {name: position for position, name in enumerate([*METHODS, ORACLE])}
+    return merged.sort_values(
+        ["scenario", "method"], key=lambda c: c.map(order) if c.name == "method" else c
+    ).reset_index(drop=True)
+
+
+def show_headline(table: pd.DataFrame) -> pd.DataFrame:
+    """The headline table, one row per method, scenarios side by side."""
+
+    def cell(row) -> str:
+        if np.isnan(row["ours"]):
+            return "–"
+        return f"{row['ours']:.3f}" + (
+            f" [{row['ours_low']:.3f}, {row['ours_high']:.3f}]" if np.isfinite(row["ours_low"]) else ""
+        )
+
+    shown = table.assign(cell=table.apply(cell, axis=1))
+    wide = {}
+    for scenario, name in (("inductive", "inductive"), ("in_place", "in place")):
+        part = shown[shown["scenario"] == scenario].set_index("label")
+        wide[f"{name}: ours"] = part["cell"]
+        wide[f"{name}: paper, 12,557 genes"] = part["paper_genome"].map(lambda v: "–" if np.isnan(v) else f"{v:.3f}")
+        wide[f"{name}: paper, 273 genes"] = part["paper_alzheimer"].map(lambda v: "–" if np.isnan(v) else f"{v:.3f}")
+    order = list(dict.fromkeys(table["label"]))
+    return pd.DataFrame(wide).reindex(order).fillna("–").rename_axis("method").reset_index()
+
+
+# --- the cohorts ---
+
+
+def cohort_overview(study) -> pd.DataFrame:
+    """One row per cohort and tissue: samples, donors, genes, unit, sex, age, zeros, missing values and depth."""
+    rows = []
+    for key, cohort in study.cohorts.items():
+        for tissue, obs in cohort.obs.groupby("tissue", observed=True, sort=True):
+            X = np.asarray(cohort[obs.index].X, dtype=float)
+            entry = {"cohort": key, "tissue": tissue, "samples": len(obs), "donors": obs["donor"].nunique()}
+            entry |= {"genes": cohort.n_vars, "unit": cohort.uns.get("units", "")}
+            entry |= {"female": float((obs["sex"] == "female").sum() / max(1, obs["sex"].notna().sum()))}
+            entry |= {"sex unknown": int(obs["sex"].isna().sum()), "median age": float(obs["age"].median())}
+            entry |= {"missing": float(np.isnan(X).mean()), "zeros": float((X == 0).mean())}
+            rows.append(entry | {"median total": float(np.median(np.nansum(X, axis=1)))})
+    return pd.DataFrame(rows)
+
+
+def notes_table(study) -> pd.DataFrame:
+    """What reading the data dropped, renamed or assumed, cohort by cohort."""
+    rows = [{"cohort": "all", "note": note} for note in study.notes]
+    rows += [{"cohort": key, "note": note} for key, c in study.cohorts.items() for note in c.uns.get("notes", [])]
+    return pd.DataFrame(rows, columns=["cohort", "note"]).drop_duplicates(ignore_index=True)
+
+
+def sample_quality(study) -> pd.DataFrame:
+    """One row per sample: cohort, tissue, total (sum over genes, the cohort's unit), detected (genes above zero)."""
+    parts = []
+    for key, cohort in study.cohorts.items():
+        X = np.asarray(cohort.X, dtype=float)
+        frame = {"cohort": key, "tissue": cohort.obs["tissue"].astype(str), "total": np.nansum(X, axis=1)}
+        parts.append(pd.DataFrame(frame | {"detected": (np.nan_to_num(X) > 0).sum(axis=1)}, index=cohort.obs_names))
+    return pd.concat(parts)
+
+
+def gene_correlations(study, transform: str = "log1p") -> pd.DataFrame:
+    """Correlation of every pair of genes within each cohort and tissue: pairs × "cohort, tissue"."""
+    columns = {}
+    for key, cohort in study.cohorts.items():
+        changed = ExpressionTransform(transform).fit(cohort.X)
+        Z = pd.DataFrame(changed.transform(cohort.X), index=cohort.obs_names, columns=cohort.var_names)
+        for tissue, obs in cohort.obs.groupby("tissue", observed=True, sort=True):
+            genes = sorted(Z.columns)
+            matrix = Z.loc[obs.index, genes].corr().to_numpy()
+            upper = np.triu_indices(len(genes), k=1)
+            pairs = pd.MultiIndex.from_arrays([np.array(genes)[i] for i in upper], names=["gene", "other"])
+            columns[f"{key}, {tissue}"] = pd.Series(matrix[upper], index=pairs)
+    return pd.DataFrame(columns)
+
+
+def correlation_agreement(correlations: pd.DataFrame) -> pd.DataFrame:
+    """How far two cohorts agree on which genes go together: Pearson correlation over pairs of genes."""
+    rows = []
+    for one, two in combinations(correlations.columns, 2):
+        both = correlations[[one, two]].dropna()
+        rows.append({"one": one, "two": two, "agreement": float(both.corr().iloc[0, 1]), "pairs": len(both)})
+    return pd.DataFrame(rows, columns=["one", "two", "agreement", "pairs"])
+
+
+def history_table(histories: pd.DataFrame) -> pd.DataFrame:
+    """Per network: splits, epochs run, and the epoch and value of the best validation loss (means over splits)."""
+    rows = []
+    for method, group in histories.groupby("method", sort=False):
+        runs = [run for _, run in group.groupby("trial_id", sort=False)]
+        best = [run.loc[run["validation_loss"].idxmin()] for run in runs]
+        entry = {"method": label_of(method), "splits": len(runs)}
+        entry |= {"epochs run": float(np.mean([run["epoch"].nunique() for run in runs]))}
+        entry |= {"best epoch": float(np.mean([row["epoch"] for row in best]))}
+        rows.append(entry | {"best validation loss": float(np.mean([row["validation_loss"] for row in best]))})
+    return pd.DataFrame(rows, columns=["method", "splits", "epochs run", "best epoch", "best validation loss"])
+
+
+# --- sentences ---
+
+
+def say_data(study) -> str:
+    """Which data a notebook shows."""
+    kind = "Real data" if study.is_real else "Simulated data, not measurements"
+    counts = "; ".join(
+        f"{key}: {c.n_obs} samples of {c.obs['donor'].nunique()} donors" for key, c in study.cohorts.items()
+    )
+    genes = next(iter(study.cohorts.values())).n_vars
+    return f"**{kind}.** {study.title}. {counts}; {genes} genes. Fingerprint `{study.fingerprint}`."
+
+
+def say_agreement(agreement: pd.DataFrame) -> str:
+    """How alike the cohorts' gene-gene correlations are, within GTEx and from GTEx to the tumours."""
+    gtex = agreement["one"].str.startswith("GTEx") & agreement["two"].str.startswith("GTEx")
+    across = agreement["one"].str.startswith("GTEx") ^ agreement["two"].str.startswith("GTEx")
+    parts = []
+    for chosen, where in ((gtex, "within GTEx, between tissues"), (across, "between GTEx and tumours")):
+        values = agreement.loc[chosen, "agreement"]
+        if len(values):
+            span = f"{values.min():.2f}" if len(values) == 1 else f"{values.min():.2f} to {values.max():.2f}"
+            parts.append(f"{where} {span}")
+    return (
+        "The correlation of gene-gene correlations is "
+        + "; ".join(parts)
+        + ". Where it is low, what a model has learnt about one cohort's genes says little about the other's."
+    )
+
+
+def say_ranking(table: pd.DataFrame) -> str:
+    """Best method, best network and their gap, with the number of splits; from a table of `score_table`."""
+    methods = table[table["method"] != ORACLE]
+    if methods.empty:
+        raise ConfigError("There is no score to speak of; run at least one trial.")
+    text = []
+    for target, group in methods.groupby("test", sort=False):
+        best = group.iloc[0]
+        text.append(f"On {target} the best of the methods compared is {_with_score(best)}.")
+        networks = group[group["method"].isin(["pmi", "gain", "gain_mse"])]
+        if len(networks) and networks.iloc[0]["method"] != best["method"]:
+            gap = best["mean"] - networks.iloc[0]["mean"]
+            text.append(f"The best network is {_with_score(networks.iloc[0])}, {gap:.3f} below.")
+        bound = table[(table["method"] == ORACLE) & (table["test"] == target)]
+        if len(bound):
+            text.append(
+                f"No method could exceed {bound['mean'].iloc[0]:.3f} here, since the law of these data is known."
+            )
+    return " ".join(text)
+
+
+def _with_score(row: pd.Series) -> str:
+    interval = f", 95 % interval {row['low']:.3f} to {row['high']:.3f}" if np.isfinite(row["low"]) else ""
+    splits = "split" if row["n_splits"] == 1 else "splits"
+    return f"{row['label']} (R² {row['mean']:.3f}{interval}, {row['n_splits']} {splits})"
+
+
+def say_depth(table: pd.DataFrame) -> str:
+    """What removing sequencing depth does to each method that was run on both scales."""
+    wide = table.pivot_table(index="label", columns="transform", values="mean", sort=False)
+    if not {"log1p", "log1p_depth"} <= set(wide.columns):
+        raise ConfigError("Both log1p and log1p_depth scores are needed to speak of depth.")
+    both = wide.dropna(subset=["log1p", "log1p_depth"])
+    changes = "; ".join(f"{name} from {row.log1p:.3f} to {row.log1p_depth:.3f}" for name, row in both.iterrows())
+    lower = int((both["log1p_depth"] < both["log1p"]).sum())
+    return (
+        f"With sequencing depth removed, R² goes for {changes}. For {lower} of {len(both)} methods it falls: "
+        "that much of the score on log counts came from the depth that all genes of a sample share."
+    )
+
+
+def say_verdicts(table: pd.DataFrame) -> str:
+    """One Markdown line per hypothesis: verdict, effect with interval, reason."""
+    lines = []
+    for row in table.itertuples():
+        rival = f" over {label_of(row.rival)}" if row.rival else " over the gene means"
+        effect = ""
+        if np.isfinite(row.effect):
+            interval = f"[{row.low:+.3f}, {row.high:+.3f}], {row.n_splits} splits"
+            effect = f" {label_of(row.challenger)}{rival}: {row.effect:+.3f} R² {interval}."
+        lines.append(f"- **{row.id} {row.verdict}**: {row.statement}{effect} ({row.reason})")
+    return "\n".join(lines)
+
+
+def say_not_run(methods: Iterable[str], n_splits_by_method: dict[str, int]) -> str:
+    """Which methods of a comparison were left out by the preset, so that an absent row is not taken for an
+    oversight.
+    """
+    left_out = [label_of(m) for m in methods if n_splits_by_method.get(m, 1) == 0]
+    return f"Not run in this preset: {', '.join(left_out)}." if left_out else "All methods of this comparison were run."

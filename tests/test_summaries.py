@@ -1,0 +1,120 @@
+"""Tables and sentences say what the rows say, and change when the rows change."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reproduce import summaries
+from reproduce.errors import ConfigError, DataFormatError
+from reproduce.hypotheses import verdicts
+
+
+def rows_for(method, mean, *, scenario="inductive", n=10, training_rows="complete", transform="log1p", test="GTEx"):
+    """Result rows of one configuration: overall, tissue and gene level."""
+    rng = np.random.default_rng(len(method))
+    fixed = {"method": method, "scenario": scenario, "train": "GTEx", "test": test, "transform": transform}
+    fixed |= {
+        "missing_rate": 0.5,
+        "training_rows": training_rows,
+        "config_hash": method,
+        "status": "ok",
+        "metric": "r2",
+    }
+    fixed |= {"fit_seconds": 1.5, "impute_seconds": 0.5}
+    rows = []
+    for seed in range(n):
+        value = mean + 0.01 * rng.normal()
+        rows += [{"seed": seed, "level": "overall", "group": "all", "value": value}]
+        rows += [{"seed": seed, "level": "tissue", "group": "Lung", "value": value}]
+        rows += [{"seed": seed, "level": "gene", "group": g, "value": value + d} for g, d in (("A", 0.1), ("B", -0.1))]
+    return pd.DataFrame(rows).assign(**fixed)
+
+
+@pytest.fixture
+def results():
+    parts = [rows_for("pmi", 0.7), rows_for("gain", 0.65), rows_for("median", 0.1), rows_for("knn_10", 0.6)]
+    parts += [rows_for("mice", 0.55, training_rows="masked"), rows_for("oracle", 0.8)]
+    parts += [rows_for("knn_10", 0.5, training_rows="masked")]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_scores_are_means_over_splits_best_first(results):
+    table = summaries.score_table(results)
+    assert table["mean"].is_monotonic_decreasing
+    pmi = table.set_index("method").loc["pmi"]
+    values = results.query("method == 'pmi' and level == 'overall'")["value"]
+    assert pmi["mean"] == pytest.approx(values.mean()) and pmi["sd"] == pytest.approx(values.std())
+    assert pmi["low"] < pmi["mean"] < pmi["high"] and pmi["n_splits"] == 10 and pmi["seconds"] == pytest.approx(2.0)
+
+
+def test_configurations_are_kept_apart(results):
+    table = summaries.score_table(results)
+    assert len(table[table["method"] == "knn_10"]) == 2
+    assert set(summaries.show_scores(table)["training rows"]) == {"complete", "with holes"}
+
+
+def test_gene_table_has_the_easiest_gene_first(results):
+    table = summaries.gene_table(results[results["training_rows"] == "complete"])
+    assert list(table.index) == ["A", "B"]
+
+
+def test_the_headline_puts_ours_beside_the_papers(results):
+    table = summaries.headline_table(results, summaries.read_paper_reported()).set_index(["method", "scenario"])
+    assert table.loc[("pmi", "inductive"), "paper_genome"] == 0.707
+    assert table.loc[("pmi", "inductive"), "ours"] == pytest.approx(0.7, abs=0.02)
+    assert np.isnan(table.loc[("pmi", "in_place"), "ours"])
+    # the training rows with which a method enters the tests: complete for neighbours, with holes for MICE
+    assert table.loc[("knn_10", "inductive"), "ours"] == pytest.approx(0.6, abs=0.02)
+    assert table.loc[("mice", "inductive"), "training_rows"] == "masked"
+    shown = summaries.show_headline(table.reset_index())
+    assert shown["method"].is_unique and "0.707" in shown.set_index("method").loc["PMI"].to_list()
+
+
+def test_the_papers_figures_are_whole():
+    paper = summaries.read_paper_reported()
+    assert len(paper) == 42 and not paper.duplicated(["gene_set", "method", "scenario"]).any()
+    assert paper["value"].isna().sum() == (paper["note"] == "not finished within 7 days").sum() == 4
+
+
+def test_a_damaged_paper_table_is_named(tmp_path):
+    with pytest.raises(DataFormatError, match="absent"):
+        summaries.read_paper_reported(tmp_path / "x.csv")
+    (tmp_path / "x.csv").write_text("table,method\n")
+    with pytest.raises(DataFormatError, match="gene_set"):
+        summaries.read_paper_reported(tmp_path / "x.csv")
+
+
+def test_sentences_follow_the_data(results):
+    said = summaries.say_ranking(summaries.score_table(results))
+    assert "compared is PMI (R² 0.699" in said and "exceed 0.805" in said
+    better = pd.concat([results, rows_for("gaussian", 0.75)])
+    said = summaries.say_ranking(summaries.score_table(better))
+    assert "best of the methods compared is Conditional Gaussian" in said and "best network is PMI" in said
+    with pytest.raises(ConfigError):
+        summaries.say_ranking(summaries.score_table(results[results["method"] == "oracle"]))
+
+
+def test_verdict_sentences_name_each_hypothesis(results):
+    said = summaries.say_verdicts(verdicts(results))
+    assert said.count("\n") == 5 and "**H1 supported**" in said and "**T1 inconclusive**" in said
+
+
+def test_depth_sentence_needs_both_scales(results):
+    with pytest.raises(ConfigError):
+        summaries.say_depth(summaries.score_table(results))
+    both = pd.concat([results, rows_for("pmi", 0.4, transform="log1p_depth")])
+    assert "PMI from 0.699 to 0.399" in summaries.say_depth(summaries.score_table(both))
+
+
+def test_methods_left_out_are_named():
+    assert "MissForest (100 trees)" in summaries.say_not_run(["pmi", "missforest_100"], {"missforest_100": 0})
+
+
+def test_agreement_is_one_with_oneself_and_falls_with_noise():
+    rng = np.random.default_rng(0)
+    base = rng.uniform(-1, 1, 500)
+    table = summaries.correlation_agreement(
+        pd.DataFrame({"GTEx, Lung": base, "GTEx, Colon": base, "LUAD, Lung": base + rng.normal(size=500)})
+    ).set_index(["one", "two"])["agreement"]
+    assert table["GTEx, Lung", "GTEx, Colon"] == pytest.approx(1.0)
+    assert table["GTEx, Lung", "LUAD, Lung"] < 0.8
