@@ -35,8 +35,8 @@ class ExpressionImputer(TransformerMixin, BaseEstimator):
 
     Subclasses implement ``_check_parameters()``, ``_fit(Z, observed, covariates)`` and
     ``_impute(Z, observed, covariates) -> Z_hat``, where ``Z`` (n_samples, n_varying_genes) is float64, standardised and
-    NaN where missing, ``observed`` its mask, and ``covariates`` a `Covariates` or None. They take the constructor's
-    argument ``unknown_category`` ({"error", "pool"}).
+    NaN where missing, ``observed`` its mask, and ``covariates`` a `Covariates` or None. Those that read
+    covariates take the constructor's argument ``unknown_category`` ({"error", "pool"}).
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class ExpressionImputer(TransformerMixin, BaseEstimator):
         X_checked, rows = self._checked(X, reset=True)
         self._check_rows(covariates, rows, len(X_checked))
         self.covariate_encoder_ = None
-        if covariates is not None:
+        if covariates is not None and self._reads_covariates():
             self.covariate_encoder_ = CovariateEncoder(self.unknown_category).fit(covariates)
         self._learn_scale(X_checked)
         if self.varying_.any():
@@ -151,6 +151,10 @@ class ExpressionImputer(TransformerMixin, BaseEstimator):
         """Raise ConfigError for hyperparameters out of range."""
         raise NotImplementedError
 
+    def _reads_covariates(self) -> bool:
+        """Whether covariates matter at all; where they do not, their content is not looked at."""
+        return True
+
     def _fit(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> None:
         """Learn from standardised rows (n_samples, n_varying_genes), NaN where missing."""
         raise NotImplementedError
@@ -181,8 +185,13 @@ class ExpressionImputer(TransformerMixin, BaseEstimator):
 
     @staticmethod
     def _check_rows(covariates: pd.DataFrame | None, rows: pd.Index | None, n_samples: int) -> None:
-        if covariates is None or not isinstance(covariates, pd.DataFrame):
-            return  # the encoder says what is wrong with another type
+        if covariates is None:
+            return
+        if not isinstance(covariates, pd.DataFrame):
+            raise CovariateError(
+                f"covariates is a {type(covariates).__name__}; give a pandas DataFrame with one row per sample and "
+                "columns such as tissue, sex, age, donor."
+            )
         if len(covariates) != n_samples:
             raise CovariateError(
                 f"X has {n_samples} row(s) and covariates {len(covariates)}; give one row of covariates per sample."
@@ -195,7 +204,7 @@ class ExpressionImputer(TransformerMixin, BaseEstimator):
             )
 
     def _encoded(self, covariates: pd.DataFrame | None) -> Covariates | None:
-        if self.covariate_encoder_ is None and covariates is None:
+        if not self._reads_covariates() or (self.covariate_encoder_ is None and covariates is None):
             return None
         if self.covariate_encoder_ is None:
             raise CovariateError("The imputer was fitted without covariates; fit it with them or leave them out here.")

@@ -188,11 +188,6 @@ class CovariateEncoder:
 
 
 def _check_frame(covariates: object) -> None:
-    if not isinstance(covariates, pd.DataFrame):
-        raise CovariateError(
-            f"covariates is a {type(covariates).__name__}; give a pandas DataFrame with one row per sample and "
-            "columns such as tissue, sex, age, donor."
-        )
     repeated = covariates.columns[covariates.columns.duplicated()]
     if len(repeated):
         raise CovariateError(f"Covariate column {repeated[0]!r} occurs more than once; keep one of them.")
