@@ -123,7 +123,7 @@ HYPOTHESES = (
     ),
     Hypothesis(
         id="T1",
-        statement="Fitted on normal tissue, PMI or GAIN-GTEx fills lung tumours better than their own gene means.",
+        statement="Fitted on normal tissue, PMI or GAIN fills lung tumours better than their own gene means.",
         source="paper, figure of R² against missing rate for TCGA",
         challengers=("pmi", "gain"),
         rivals=(),
@@ -132,7 +132,7 @@ HYPOTHESES = (
     ),
     Hypothesis(
         id="T2",
-        statement="Fitted on normal tissue, PMI or GAIN-GTEx fills colorectal tumours better than their own gene means.",
+        statement="Fitted on normal tissue, PMI or GAIN fills colorectal tumours better than their own gene means.",
         source="student study's plan: transfer to TCGA",
         challengers=("pmi", "gain"),
         rivals=(),

@@ -15,6 +15,7 @@ import pandas as pd
 
 from reproduce.errors import ConfigError, DataFormatError
 from reproduce.experiments.trials import ORACLE
+from reproduce.files import atomic_path
 from reproduce.hypotheses import corrected_t, overlap_ratio
 from reproduce.preprocessing import ExpressionTransform
 
@@ -27,6 +28,28 @@ def label_of(method: str) -> str:
     from reproduce.imputers import METHODS
 
     return "Best attainable" if method == ORACLE else METHODS[method].label
+
+
+def write_table(table: pd.DataFrame, folder: str | Path, name: str) -> Path:
+    """Write a table as CSV, whole or not at all; six significant digits, so that equal tables give equal files.
+
+    Parameters
+    ----------
+    table : DataFrame
+    folder : path-like
+        Created if absent.
+    name : str
+        File name without its ending.
+
+    Returns
+    -------
+    Path
+    """
+    path = Path(folder) / f"{name}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    return path
 
 
 # --- tables of scores ---
@@ -195,6 +218,37 @@ def show_headline(table: pd.DataFrame) -> pd.DataFrame:
         wide[f"{name}: paper, 273 genes"] = part["paper_alzheimer"].map(lambda v: "–" if np.isnan(v) else f"{v:.3f}")
     order = list(dict.fromkeys(table["label"]))
     return pd.DataFrame(wide).reindex(order).fillna("–").rename_axis("method").reset_index()
+
+
+def show_verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts as a reader wants them; `table` of `reproduce.hypotheses.verdicts`."""
+    decisive = [
+        f"{label_of(row.challenger)} − {label_of(row.rival) if row.rival else 'gene means'}" if row.challenger else "–"
+        for row in table.itertuples()
+    ]
+    effect = [
+        f"{row.effect:+.3f} [{row.low:+.3f}, {row.high:+.3f}]" if np.isfinite(row.effect) else "–"
+        for row in table.itertuples()
+    ]
+    return pd.DataFrame(
+        {
+            "id": table["id"],
+            "claim": table["statement"],
+            "verdict": table["verdict"],
+            "decisive contrast": decisive,
+            "difference in R² [95 %]": effect,
+            "margin": table["margin"].map("{:.2f}".format),
+            "p supported (Holm)": table["p_supported_holm"].map(_p_value),
+            "p refuted (Holm)": table["p_refuted_holm"].map(_p_value),
+            "splits": table["n_splits"],
+            "reason": table["reason"],
+            "claimed in": table["source"],
+        }
+    )
+
+
+def _p_value(p: float) -> str:
+    return "–" if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 # --- the cohorts ---

@@ -5,7 +5,7 @@ keeps them.
 """
 
 from reproduce.experiments.grid import GridResult, TrialsFailedError, run_grid
-from reproduce.experiments.plans import NETWORKS, comparison_trials, network_budget
+from reproduce.experiments.plans import NETWORKS, comparison_trials, network_budget, study_plan
 from reproduce.experiments.store import ResultsStore
 from reproduce.experiments.trials import EVALUATED_FRACTION, ORACLE, Trial, TrialResult, run_trial
 
@@ -22,4 +22,5 @@ __all__ = [
     "network_budget",
     "run_grid",
     "run_trial",
+    "study_plan",
 ]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from reproduce.errors import DataFormatError
-from reproduce.experiments.trials import COLUMNS, TrialResult
+from reproduce.experiments.trials import COLUMNS, Trial, TrialResult
 from reproduce.files import atomic_path
 
 _DONE, _FAILED, _HISTORY = ".rows.parquet", ".failed.parquet", ".history.parquet"
@@ -75,11 +75,12 @@ class ResultsStore:
         parts = [_read(path) for path in self._files(_HISTORY, ids)]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["trial_id", "method", "seed"])
 
-    def export(self, path: str | Path, trial_ids: Iterable[str] | None = None) -> Path:
-        """Write the rows as one Parquet file, sorted, so that equal results give equal files."""
+    def export(self, path: str | Path, trials: Iterable[Trial], study) -> Path:
+        """Write the rows of some trials as one Parquet file, sorted, so that the order of runs does not show."""
         path = Path(path)
         order = ["scenario", "test", "method", "transform", "training_rows", "seed", "level", "metric", "group"]
-        _write(self.read(trial_ids).sort_values(order, kind="stable", ignore_index=True), path)
+        rows = self.read(trial.trial_id(study.fingerprint) for trial in trials)
+        _write(rows.sort_values(order, kind="stable", ignore_index=True), path)
         return path
 
 

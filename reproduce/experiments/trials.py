@@ -157,8 +157,8 @@ class Trial:
         same_cohort = self.train.split("/")[0] == self.test
         if same_cohort == (self.scenario == "cross_cohort"):
             raise ConfigError(
-                f"Scenario {self.scenario!r} with train {self.train!r} and test {self.test!r}: 'cross_cohort' needs two "
-                "different cohorts, the other scenarios one and the same."
+                f"Scenario {self.scenario!r} with train {self.train!r} and test {self.test!r}: 'cross_cohort' needs "
+                "two different cohorts, the other scenarios one and the same."
             )
         self._check_method()
 

@@ -20,6 +20,7 @@ from reproduce.experiments import (
     network_budget,
     run_grid,
     run_trial,
+    study_plan,
 )
 from reproduce.experiments.trials import COLUMNS
 
@@ -328,7 +329,7 @@ def test_export_does_not_depend_on_the_order_of_runs(study, probe, trials, tmp_p
     run_grid(trials, study, ResultsStore(tmp_path / "a"))
     run_grid(trials[::-1], study, ResultsStore(tmp_path / "b"))
     one, two = (
-        pd.read_parquet(ResultsStore(tmp_path / name).export(tmp_path / f"{name}.parquet")).drop(
+        pd.read_parquet(ResultsStore(tmp_path / name).export(tmp_path / f"{name}.parquet", trials, study)).drop(
             columns=["fit_seconds", "impute_seconds"]
         )
         for name in "ab"
@@ -376,3 +377,25 @@ def test_plans_give_fewer_splits_where_asked():
 def test_bad_plans_are_errors(kwargs):
     with pytest.raises(ConfigError):
         comparison_trials(["median"], "inductive", **kwargs)
+
+
+def test_the_study_asks_for_the_trials_of_every_hypothesis():
+    from reproduce.hypotheses import HYPOTHESES
+
+    budget = {"n_splits": 10, "n_splits_by_method": {"iterative_forest": 1}, "network_epochs": 5, "preset": "quick"}
+    plan = [t for part in ("in_place", "inductive", "transfer") for t in study_plan(part, oracle=True, **budget)]
+    assert len(set(plan)) == len(plan)
+    for hypothesis in HYPOTHESES:
+        for method in hypothesis.challengers + hypothesis.rivals:
+            rows = "masked" if hypothesis.scenario == "in_place" else hypothesis.training_rows.get(method, "complete")
+            seeds = {
+                t.seed
+                for t in plan
+                if (t.method, t.scenario, t.training_rows) == (method, hypothesis.scenario, rows)
+                and hypothesis.test in t.test.split("+")
+            }
+            assert len(seeds) == 10
+    # the log1p trials of the comparison of scales are those of the inductive comparison: nothing is run twice
+    assert {t for t in study_plan("scales", **budget) if t.transform == "log1p"} <= set(plan)
+    with pytest.raises(ConfigError, match="ablation"):
+        study_plan("ablation", **budget)
