@@ -6,7 +6,7 @@ outlive the data.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 
@@ -407,9 +407,10 @@ def say_verdicts(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def say_not_run(methods: Iterable[str], n_splits_by_method: dict[str, int]) -> str:
-    """Which methods of a comparison were left out by the preset, so that an absent row is not taken for an
-    oversight.
-    """
-    left_out = [label_of(m) for m in methods if n_splits_by_method.get(m, 1) == 0]
-    return f"Not run in this preset: {', '.join(left_out)}." if left_out else "All methods of this comparison were run."
+def say_not_run(scenario: str, n_splits_by_method: Mapping[str, int]) -> str:
+    """Which methods the preset leaves out of a scenario, so that an absent row is not taken for an oversight."""
+    from reproduce.imputers import METHODS
+
+    zero = [METHODS[m] for m, n in n_splits_by_method.items() if n == 0 and m in METHODS]
+    left_out = [method.label for method in zero if scenario in method.scenarios]
+    return f"Not run in this preset: {', '.join(left_out)}." if left_out else "The preset leaves no method out."

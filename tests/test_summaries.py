@@ -107,7 +107,9 @@ def test_depth_sentence_needs_both_scales(results):
 
 
 def test_methods_left_out_are_named():
-    assert "MissForest (100 trees)" in summaries.say_not_run(["pmi", "missforest_100"], {"missforest_100": 0})
+    assert "MissForest (100 trees)" in summaries.say_not_run("in_place", {"missforest_100": 0, "pmi": 1})
+    # valid in place only, so its absence elsewhere is not the preset's doing
+    assert "no method" in summaries.say_not_run("inductive", {"missforest_100": 0})
 
 
 def test_agreement_is_one_with_oneself_and_falls_with_noise():

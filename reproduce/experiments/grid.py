@@ -28,6 +28,7 @@ EXPECTED_SECONDS = {
     "gain": 20.0,
     "gain_mse": 12.0,
     "pmi": 8.0,
+    "oracle": 8.0,
     "mice": 5.0,
 }
 _OTHER_SECONDS = 0.5

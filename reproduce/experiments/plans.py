@@ -60,7 +60,7 @@ def comparison_trials(
     Raises
     ------
     ConfigError
-        For a number of splits out of range, or whatever `Trial` refuses.
+        For a number of splits out of range, an unknown method, or whatever `Trial` refuses.
     """
     fewer, overrides = dict(n_splits_by_method or {}), dict(hyperparameters or {})
     for name, n in [("n_splits", n_splits), *fewer.items()]:
@@ -68,6 +68,11 @@ def comparison_trials(
             raise ConfigError(
                 f"The number of splits of {name!r} is {n!r}; give a whole number, 0 to leave a method out."
             )
+    from reproduce.imputers import METHODS
+
+    for name in (*fewer, *overrides):
+        if name not in METHODS and name != ORACLE:
+            raise ConfigError(f"Unknown method {name!r} in a plan; known are {', '.join(METHODS)} and {ORACLE}.")
     return [
         Trial(
             method=method,

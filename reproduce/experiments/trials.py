@@ -21,6 +21,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,9 @@ from reproduce.masking import MECHANISMS, SCENARIOS, draw_evaluation_mask, draw_
 from reproduce.metrics import score
 from reproduce.preprocessing import TRANSFORMS, CohortMatch, ExpressionTransform, match_cohort
 from reproduce.splits import TEST_FRACTION, split_by_donor
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 #: Raised when a change of the code changes numbers, so that stored results of the older code are not taken for new
 #: ones.
@@ -248,26 +252,38 @@ class _Rows:
         return self.obs[list(COVARIATES)]
 
 
-def _cohort(study, name: str, genes: pd.Index | None = None) -> tuple[np.ndarray, pd.Index, pd.DataFrame]:
-    """Expression (float64), gene names and sample table of a cohort, or of one tissue of it, genes in the order
-    asked for.
-    """
+def _cohort(study, name: str) -> AnnData:
+    """A cohort of the study, or the rows of one tissue of it ("GTEx/Lung")."""
     cohort_name, _, tissue = name.partition("/")
     if cohort_name not in study.cohorts:
         raise ConfigError(f"Study {study.name!r} has no cohort {cohort_name!r}; it has {', '.join(study.cohorts)}.")
     cohort = study.cohorts[cohort_name]
-    if genes is not None and set(genes) != set(cohort.var_names):
-        odd = sorted(set(genes) ^ set(cohort.var_names))
-        raise ConfigError(f"Cohorts differ in {len(odd)} gene(s), such as {odd[0]}; align them by name first.")
-    genes = cohort.var_names if genes is None else genes
-    rows = np.ones(cohort.n_obs, dtype=bool)
-    if tissue:
-        rows = (cohort.obs["tissue"] == tissue).to_numpy()
-        if not rows.any():
-            known = ", ".join(sorted(cohort.obs["tissue"].unique()))
-            raise ConfigError(f"Cohort {cohort_name!r} has no tissue {tissue!r}; it has {known}.")
-    X = np.asarray(cohort[rows, genes].X, dtype=np.float64)
-    return X, pd.Index(genes), cohort.obs.loc[rows].copy()
+    if not tissue:
+        return cohort
+    rows = (cohort.obs["tissue"] == tissue).to_numpy()
+    if not rows.any():
+        known = ", ".join(sorted(cohort.obs["tissue"].unique()))
+        raise ConfigError(f"Cohort {cohort_name!r} has no tissue {tissue!r}; it has {known}.")
+    return cohort[rows]
+
+
+def _common_genes(train: AnnData, targets: list[AnnData]) -> pd.Index:
+    """Genes that all cohorts have, by name, in the training cohort's order; gene rows of the results show which they
+    are.
+    """
+    genes = train.var_names
+    for target in targets:
+        genes = genes[genes.isin(target.var_names)]
+    if len(genes) < train.n_vars / 2:
+        raise ConfigError(
+            f"Only {len(genes)} of {train.n_vars} training genes are in the cohort to be filled; "
+            "do both name their genes by the same kind of symbol?"
+        )
+    return genes
+
+
+def _values(cohort: AnnData, genes: pd.Index) -> np.ndarray:
+    return np.asarray(cohort[:, genes].X, dtype=np.float64)
 
 
 def _with_holes(X: np.ndarray, hidden: np.ndarray) -> np.ndarray:
@@ -281,14 +297,18 @@ def _rows(transform, cohort, X, hidden, genes, obs) -> _Rows:
 
 def _prepare(trial: Trial, study) -> tuple[_Rows, list[_Rows]]:
     """Split, hide and transform: the rows to fit and the row sets to fill (in place, one and the same)."""
-    X, genes, obs = _cohort(study, trial.train)
+    train, others = _cohort(study, trial.train), []
+    if trial.scenario == "cross_cohort":
+        others = [(name, _cohort(study, name)) for name in trial.test.split("+")]
+    genes = _common_genes(train, [cohort for _, cohort in others])
+    X, obs = _values(train, genes), train.obs
     draw = {"seed": trial.seed, "scenario": trial.scenario, "mechanism": trial.mechanism}
-    if trial.scenario != "cross_cohort":
+    if trial.scenario == "cross_cohort":
+        test = [(name, _values(cohort, genes), cohort.obs) for name, cohort in others]
+    else:
         split = split_by_donor(obs["donor"], seed=trial.seed)
         test = [(trial.test, X[split.test], obs.iloc[split.test])]
         X, obs = X[split.train], obs.iloc[split.train]
-    else:
-        test = [(name, *_cohort(study, name, genes)[::2]) for name in trial.test.split("+")]
 
     if trial.scenario == "in_place":
         hidden = draw_evaluation_mask(~np.isnan(X), trial.missing_rate, **draw)
@@ -348,7 +368,12 @@ def _fill_by_oracle(study, targets: list[_Rows]) -> tuple[list[np.ndarray], floa
             f"Study {study.name!r} is not simulated, so its best imputation is unknown; leave 'oracle' out."
         )
     start = time.perf_counter()
-    filled = [np.asarray(truth.oracle_impute(target.cohort, target.frame(), target.obs)) for target in targets]
+    filled = []
+    for target in targets:
+        names = study.cohorts[target.cohort].var_names
+        visible = target.frame().reindex(columns=names)  # a gene that was not joined is one more that is not seen
+        whole = truth.oracle_impute(target.cohort, visible, target.obs)
+        filled.append(pd.DataFrame(np.asarray(whole), columns=names)[list(target.genes)].to_numpy())
     return filled, 0.0, time.perf_counter() - start, None
 
 

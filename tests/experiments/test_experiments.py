@@ -157,6 +157,20 @@ def test_genes_are_matched_by_name_across_cohorts(study, probe):
     assert list(fitted.columns) == list(filled.columns) == GENES
 
 
+def test_a_gene_that_the_target_lacks_is_left_out_of_the_transfer_only(study, probe):
+    study.cohorts["LUAD"] = study.cohorts["LUAD"][:, GENES[1:]].copy()
+    rows = run_trial(trial("cross_cohort"), study).rows
+    assert set(rows.loc[rows["level"] == "gene", "group"]) == set(GENES[1:])
+    assert list(probe[0].seen[0].columns) == GENES[1:]
+    run_trial(trial(), study)
+    assert list(probe[1].seen[0].columns) == GENES
+
+
+def test_cohorts_that_share_hardly_a_gene_are_not_joined(study, probe):
+    study.cohorts["LUAD"] = study.cohorts["LUAD"][:, GENES[:1]].copy()
+    assert "1 of 6" in run_trial(trial("cross_cohort"), study).rows["error"].item()
+
+
 def test_a_matched_cohort_meets_the_model_on_its_scale(study, probe):
     run_trial(trial("cross_cohort"), study)
     fitted, filled = probe[0].seen
@@ -183,6 +197,14 @@ def test_the_oracle_needs_a_simulated_study(study):
     assert result.failed and "oracle" in result.rows["error"].item()
     study.truth = types.SimpleNamespace(oracle_impute=lambda cohort, X, obs: X.fillna(4.0))
     assert not run_trial(trial(method="oracle"), study).failed
+
+
+def test_the_oracles_genes_are_matched_by_name(study, probe):
+    cohort = study.cohorts["LUAD"]  # its genes stand in another order than the training cohort's
+    truth = np.log1p(cohort.to_df())
+    study.truth = types.SimpleNamespace(oracle_impute=lambda name, X, obs: truth.loc[obs.index].to_numpy())
+    rows = run_trial(trial("cross_cohort", method="oracle"), study).rows
+    assert rows.query("metric == 'r2' and level == 'overall'")["value"].item() == pytest.approx(1.0)
 
 
 # --- its identity ---
@@ -365,7 +387,7 @@ def test_plans_give_fewer_splits_where_asked():
         ["median", "mice", "pmi"],
         "inductive",
         n_splits=3,
-        n_splits_by_method={"mice": 1, "pmi": 0, "absent": 2},
+        n_splits_by_method={"mice": 1, "pmi": 0, "gain": 2},
         hyperparameters=network_budget(7) | {"mice": {"max_iter": 2}},
         transform="raw",
     )
@@ -373,7 +395,14 @@ def test_plans_give_fewer_splits_where_asked():
     assert dict(trials[-1].hyperparameters) == {"max_iter": 2} and trials[0].transform == "raw"
 
 
-@pytest.mark.parametrize("kwargs", [{"n_splits": 0}, {"n_splits": 2, "n_splits_by_method": {"mice": -1}}])
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"n_splits": 0},
+        {"n_splits": 2, "n_splits_by_method": {"mice": -1}},
+        {"n_splits": 2, "n_splits_by_method": {"mise": 1}},
+    ],
+)
 def test_bad_plans_are_errors(kwargs):
     with pytest.raises(ConfigError):
         comparison_trials(["median"], "inductive", **kwargs)
