@@ -31,8 +31,8 @@ the verdict.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -44,10 +44,6 @@ from reproduce.experiments.trials import EVALUATED_FRACTION
 CONFIDENCE = 0.95
 REQUIRED_SPLITS = 10
 MARGIN = 0.01  # R²
-#: Training rows with which each method enters a hypothesis where it fits rows that it does not fill. MICE fitted on
-#: complete rows stops after one round, as it finds nothing missing to iterate over, so it enters with masked rows,
-#: which serve it better.
-TRAINING_ROWS = {"mice": "masked"}
 
 
 @dataclass(frozen=True)
@@ -67,8 +63,9 @@ class Hypothesis:
     metric : str
     margin : float
         Smallest difference that matters, in the metric's unit.
-    training_rows : mapping of str to str
-        Training rows per method; "complete" for those not named.
+    training_rows : {"complete", "masked"}
+        What methods were fitted on where these rows are not the filled ones; the same for all, so that none is
+        handicapped.
     """
 
     id: str
@@ -82,7 +79,7 @@ class Hypothesis:
     margin: float = MARGIN
     transform: str = "log1p"
     missing_rate: float = 0.5
-    training_rows: Mapping[str, str] = field(default_factory=lambda: dict(TRAINING_ROWS))
+    training_rows: str = "complete"
 
 
 #: k-NN enters with k = 10, the paper's best: fixed beforehand, not chosen by the scores at hand.
@@ -235,7 +232,7 @@ def scores_by_seed(results: pd.DataFrame, hypothesis: Hypothesis, method: str) -
         & np.isclose(results["missing_rate"].astype(float), hypothesis.missing_rate)
     ]
     if hypothesis.scenario != "in_place":
-        rows = rows[rows["training_rows"] == hypothesis.training_rows.get(method, "complete")]
+        rows = rows[rows["training_rows"] == hypothesis.training_rows]
     if rows["seed"].duplicated().any():
         raise ConfigError(
             f"The results hold several trials of {method!r} per seed for {hypothesis.id} "

@@ -21,8 +21,8 @@ from reproduce.hypotheses import (
     verdicts,
 )
 
-SIMPLE = Hypothesis("S", "A beats B.", "test", ("a",), ("b",), "inductive", training_rows={})
-EITHER = Hypothesis("E", "A or A2 beats B and C.", "test", ("a", "a2"), ("b", "c"), "inductive", training_rows={})
+SIMPLE = Hypothesis("S", "A beats B.", "test", ("a",), ("b",), "inductive")
+EITHER = Hypothesis("E", "A or A2 beats B and C.", "test", ("a", "a2"), ("b", "c"), "inductive")
 
 
 def results(scores, *, n=10, noise=0.002, seed=0, **columns):

@@ -141,5 +141,6 @@ def study_plan(
         ]
         return [trial for trials in by_scale for trial in trials]
     target = {"train": "GTEx", "test": "LUAD+COADREAD"}
-    complete = comparison_trials((*NETWORKS, "median", "knn_10", "gaussian", *best), "cross_cohort", **target, **common)
-    return complete + comparison_trials(("mice",), "cross_cohort", training_rows="masked", **target, **common)
+    return comparison_trials(
+        (*NETWORKS, "median", "knn_10", "mice", "gaussian", *best), "cross_cohort", **target, **common
+    )

@@ -416,7 +416,7 @@ def test_the_study_asks_for_the_trials_of_every_hypothesis():
     assert len(set(plan)) == len(plan)
     for hypothesis in HYPOTHESES:
         for method in hypothesis.challengers + hypothesis.rivals:
-            rows = "masked" if hypothesis.scenario == "in_place" else hypothesis.training_rows.get(method, "complete")
+            rows = "masked" if hypothesis.scenario == "in_place" else hypothesis.training_rows
             seeds = {
                 t.seed
                 for t in plan
