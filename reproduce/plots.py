@@ -233,7 +233,7 @@ def agreement_heat(table: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def sample_totals(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Distribution of the total over genes per sample, by cohort; `table` of `reproduce.summaries.sample_quality`."""
+    """Distribution of the total over genes per sample, by cohort; `table` of `reproduce.summaries.sample_totals`."""
     totals = np.log10(table["total"].clip(lower=1))
     bins = np.linspace(totals.min(), totals.max() + 1e-9, 40)
     for cohort, values in totals.groupby(table["cohort"], sort=False):
@@ -245,25 +245,22 @@ def sample_totals(table: pd.DataFrame, ax: Axes) -> Axes:
     return ax
 
 
-def genes_detected(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Genes above zero per sample, by cohort; `table` of `reproduce.summaries.sample_quality`."""
-    groups = [(cohort, values) for cohort, values in table["detected"].groupby(table["cohort"], sort=False)]
-    boxes = ax.boxplot([v for _, v in groups], patch_artist=True, widths=0.5, flierprops={"ms": 2.5, "mec": "0.5"},
-                       medianprops={"color": "black"})  # fmt: skip
-    for patch, (cohort, _) in zip(boxes["boxes"], groups, strict=True):
-        patch.set(facecolor=COHORTS.get(cohort, "0.8"), alpha=0.6)
-    ax.set_xticks(range(1, len(groups) + 1), [cohort for cohort, _ in groups])
-    ax.set_ylabel("genes above zero per sample")
+def gene_spread(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Mean and standard deviation of log counts, one dot per gene; `table` of `reproduce.summaries.gene_quality`."""
+    for cohort, group in table.groupby("cohort", sort=False):
+        ax.plot(group["mean"], group["sd"], "o", ms=4, mew=0, alpha=0.6, color=COHORTS.get(cohort), label=cohort)
+    ax.set(xlabel="mean of log(1 + x)", ylabel="standard deviation of log(1 + x)")
+    ax.set_ylim(bottom=0)
+    ax.legend()
     return ax
 
 
 def cost(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Score against seconds per trial; `table` of `reproduce.summaries.score_table`."""
+    """Score against seconds per trial, in the methods' colours; `table` of `reproduce.summaries.score_table`."""
     for row in table[table["method"] != "oracle"].itertuples():
-        ax.plot(max(row.seconds, 1e-3), row.mean, "o", color=_colour(row.method), ms=7)
-        ax.annotate(row.label, (max(row.seconds, 1e-3), row.mean), xytext=(5, 3), textcoords="offset points", size=7.5)
+        filled = "white" if row.scenario != "in_place" and row.training_rows == "masked" else _colour(row.method)
+        ax.plot(max(row.seconds, 1e-3), row.mean, "o", color=_colour(row.method), mfc=filled, ms=7, mew=1.3)
     ax.set_xscale("log")
-    ax.margins(x=0.2)
     ax.set(xlabel="seconds to fit and fill", ylabel="R²")
     ax.grid(color="0.92")
     return ax

@@ -274,14 +274,33 @@ def notes_table(study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["cohort", "note"]).drop_duplicates(ignore_index=True)
 
 
-def sample_quality(study) -> pd.DataFrame:
-    """One row per sample: cohort, tissue, total (sum over genes, the cohort's unit), detected (genes above zero)."""
+def sample_totals(study) -> pd.DataFrame:
+    """One row per sample: cohort, tissue, and total over genes in the cohort's unit."""
     parts = []
     for key, cohort in study.cohorts.items():
-        X = np.asarray(cohort.X, dtype=float)
-        frame = {"cohort": key, "tissue": cohort.obs["tissue"].astype(str), "total": np.nansum(X, axis=1)}
-        parts.append(pd.DataFrame(frame | {"detected": (np.nan_to_num(X) > 0).sum(axis=1)}, index=cohort.obs_names))
+        totals = np.nansum(np.asarray(cohort.X, dtype=float), axis=1)
+        frame = {"cohort": key, "tissue": cohort.obs["tissue"].astype(str), "total": totals}
+        parts.append(pd.DataFrame(frame, index=cohort.obs_names))
     return pd.concat(parts)
+
+
+def gene_quality(study) -> pd.DataFrame:
+    """One row per cohort and gene: mean and standard deviation of log(1 + x), share of zeros and of missing values."""
+    parts = []
+    for key, cohort in study.cohorts.items():
+        X = pd.DataFrame(np.asarray(cohort.X, dtype=float), columns=cohort.var_names)
+        logs = np.log1p(X)
+        frame = {"cohort": key, "gene": X.columns, "mean": logs.mean().to_numpy(), "sd": logs.std().to_numpy()}
+        parts.append(pd.DataFrame(frame | {"zeros": X.eq(0).mean().to_numpy(), "missing": X.isna().mean().to_numpy()}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def genes_by_cohort(study) -> pd.DataFrame:
+    """Genes that not every cohort has, with the cohorts that have them; empty if all agree."""
+    held = pd.DataFrame({key: pd.Series(True, index=cohort.var_names) for key, cohort in study.cohorts.items()})
+    held = held.reindex(columns=list(study.cohorts)).notna()
+    partial = held[~held.all(axis=1)]
+    return partial.replace({True: "yes", False: "no"}).rename_axis("gene").reset_index()
 
 
 def gene_correlations(study, transform: str = "log1p") -> pd.DataFrame:
@@ -290,8 +309,8 @@ def gene_correlations(study, transform: str = "log1p") -> pd.DataFrame:
     for key, cohort in study.cohorts.items():
         changed = ExpressionTransform(transform).fit(cohort.X)
         Z = pd.DataFrame(changed.transform(cohort.X), index=cohort.obs_names, columns=cohort.var_names)
+        genes = sorted(Z.columns)
         for tissue, obs in cohort.obs.groupby("tissue", observed=True, sort=True):
-            genes = sorted(Z.columns)
             matrix = Z.loc[obs.index, genes].corr().to_numpy()
             upper = np.triu_indices(len(genes), k=1)
             pairs = pd.MultiIndex.from_arrays([np.array(genes)[i] for i in upper], names=["gene", "other"])

@@ -69,9 +69,9 @@ def test_every_figure_draws(results):
     plots.ours_beside_paper(headline, axes[5], scenario="inductive")
     plots.cost(table, axes[6])
     plots.scales(summaries.score_table(results.query("scenario == 'inductive'")), axes[7])
-    quality = pd.DataFrame({"cohort": ["GTEx"] * 9, "total": np.arange(9) + 10.0, "detected": 5})
+    quality = pd.DataFrame({"cohort": ["GTEx"] * 9, "total": np.arange(9) + 10.0, "mean": 1.0, "sd": 2.0})
     plots.sample_totals(quality, axes[8])
-    plots.genes_detected(quality, axes[8])
+    plots.gene_spread(quality, axes[8])
     fig.canvas.draw()
 
 

@@ -1,5 +1,8 @@
 """Tables and sentences say what the rows say, and change when the rows change."""
 
+import types
+
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -119,3 +122,45 @@ def test_agreement_is_one_with_oneself_and_falls_with_noise():
     ).set_index(["one", "two"])["agreement"]
     assert table["GTEx, Lung", "GTEx, Colon"] == pytest.approx(1.0)
     assert table["GTEx, Lung", "LUAD, Lung"] < 0.8
+
+
+def study(**cohorts):
+    """Cohorts of given matrices, genes named by letters."""
+    made = {}
+    for key, X in cohorts.items():
+        n = len(X)
+        obs = {"donor": [f"{key}{i}" for i in range(n)], "tissue": "Lung", "sex": "female", "age": 50.0}
+        obs = pd.DataFrame(obs, index=[f"{key}-{i}" for i in range(n)])
+        made[key] = anndata.AnnData(np.asarray(X, dtype=np.float32), obs, pd.DataFrame(index=list("ABC"[: len(X[0])])))
+        made[key].uns |= {"units": "counts", "notes": [f"note on {key}"]}
+    return types.SimpleNamespace(
+        name="s", title="Tiny study", cohorts=made, is_real=False, notes=("for all",), fingerprint="abc"
+    )
+
+
+def test_the_cohorts_are_described_as_they_are():
+    tiny = study(GTEx=[[0, 1, 2], [3, 4, np.nan]], LUAD=[[1, 2], [0, 0]])
+    overview = summaries.cohort_overview(tiny).set_index("cohort")
+    assert overview.loc["GTEx", ["samples", "donors", "genes"]].tolist() == [2, 2, 3]
+    assert overview.loc["LUAD", "zeros"] == 0.5 and overview.loc["GTEx", "missing"] == pytest.approx(1 / 6)
+    assert overview.loc["GTEx", "median total"] == 5.0
+    assert summaries.genes_by_cohort(tiny).to_dict("records") == [{"gene": "C", "GTEx": "yes", "LUAD": "no"}]
+    assert list(summaries.notes_table(tiny)["note"]) == ["for all", "note on GTEx", "note on LUAD"]
+    quality = summaries.gene_quality(tiny).set_index(["cohort", "gene"])
+    assert quality.loc[("LUAD", "A"), "mean"] == pytest.approx(np.log(2) / 2)
+    assert summaries.sample_totals(tiny)["total"].tolist() == [3, 7, 3, 0]
+    said = summaries.say_data(tiny)
+    assert said.startswith("**Simulated") and "2 samples of 2 donors" in said
+
+
+def test_gene_correlations_are_those_of_log_counts_within_a_tissue():
+    X = np.random.default_rng(0).poisson(20, (30, 3))
+    correlations = summaries.gene_correlations(study(GTEx=X))
+    expected = np.corrcoef(np.log1p(X[:, 0]), np.log1p(X[:, 2]))[0, 1]
+    assert correlations.loc[("A", "C"), "GTEx, Lung"] == pytest.approx(expected)
+
+
+def test_tables_are_written_whole_and_alike(tmp_path):
+    table = pd.DataFrame({"a": [1 / 3, 2.0], "b": ["x", "y"]})
+    one, two = (summaries.write_table(table, tmp_path / name, "t").read_bytes() for name in "ab")
+    assert one == two == b"a,b\n0.333333,x\n2,y\n"
