@@ -72,7 +72,7 @@ def score_table(results: pd.DataFrame, metric: str = "r2") -> pd.DataFrame:
     """
     chosen = (results["status"] == "ok") & (results["level"] == "overall") & (results["metric"] == metric)
     rows = []
-    for configuration, group in results[chosen].groupby(_CONFIGURATION, sort=False):
+    for configuration, group in results[chosen].sort_values("seed").groupby(_CONFIGURATION, sort=False):
         entry = dict(zip(_CONFIGURATION, configuration, strict=True))
         contrast = corrected_t(group["value"].to_numpy(float), overlap_ratio(entry["scenario"]))
         seconds = float((group["fit_seconds"] + group["impute_seconds"]).mean())
@@ -80,7 +80,9 @@ def score_table(results: pd.DataFrame, metric: str = "r2") -> pd.DataFrame:
         entry |= {"label": label_of(entry["method"]), "mean": contrast.mean, "sd": sd, "low": contrast.low}
         rows.append(entry | {"high": contrast.high, "n_splits": contrast.n_splits, "seconds": seconds})
     columns = [*_CONFIGURATION, "label", "mean", "sd", "low", "high", "n_splits", "seconds"]
-    return pd.DataFrame(rows, columns=columns).sort_values("mean", ascending=False, ignore_index=True)
+    return pd.DataFrame(rows, columns=columns).sort_values(
+        ["mean", "method"], ascending=[False, True], ignore_index=True
+    )
 
 
 def gene_table(results: pd.DataFrame, metric: str = "r2") -> pd.DataFrame:

@@ -1,0 +1,45 @@
+"""What is committed under results/ agrees with itself: tables and verdicts are those of the trials beside them."""
+
+import pandas as pd
+import pytest
+
+from reproduce import hypotheses, summaries
+from reproduce.experiments.trials import COLUMNS
+
+PARTS = ("02_in_place_imputation", "03_inductive_imputation", "04_transfer_to_tumours")
+
+
+@pytest.fixture(scope="module")
+def folder(request):
+    folder = request.config.rootpath / "results"
+    if not all((folder / f"{part}.parquet").exists() for part in PARTS):
+        pytest.skip("no committed run")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows(folder):
+    return pd.concat([pd.read_parquet(folder / f"{part}.parquet") for part in PARTS], ignore_index=True)
+
+
+def test_every_trial_succeeded_and_has_all_columns(rows):
+    assert tuple(rows.columns) == COLUMNS
+    assert set(rows["status"]) == {"ok"} and set(rows["preset"]) == {"full"}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_score_tables_are_those_of_the_trials(folder, part, tmp_path):
+    computed = summaries.score_table(pd.read_parquet(folder / f"{part}.parquet"))
+    again = pd.read_csv(summaries.write_table(computed, tmp_path, part))
+    pd.testing.assert_frame_equal(pd.read_csv(folder / f"{part}.csv"), again, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["verdicts", "contrasts", "headline"])
+def test_verdicts_and_headline_are_those_of_the_trials(folder, rows, name, tmp_path):
+    computed = {
+        "verdicts": lambda: hypotheses.verdicts(rows),
+        "contrasts": lambda: hypotheses.contrasts(rows),
+        "headline": lambda: summaries.headline_table(rows, summaries.read_paper_reported()),
+    }[name]()
+    again = pd.read_csv(summaries.write_table(computed, tmp_path, name))
+    pd.testing.assert_frame_equal(pd.read_csv(folder / f"{name}.csv"), again, rtol=1e-5)
