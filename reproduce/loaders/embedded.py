@@ -428,9 +428,7 @@ def simulate_cohorts(
         "LUAD": _draw_tumours(tables, laws["tcga_luad"], n_luad, luad_rng),
         "COADREAD": _draw_tumours(tables, laws["tcga_coadread"], n_coadread, coadread_rng),
     }
-    notes = _notes(laws)
-    for cohort in cohorts.values():
-        cohort.uns["notes"] = list(notes)
+    notes = tuple(dict.fromkeys(note for cohort in cohorts.values() for note in cohort.uns["notes"]))
     return EmbeddedCohort(cohorts, Truth(cohorts, laws), notes)
 
 
@@ -537,31 +535,28 @@ def _as_cohort(tables: Tables, parts: list[tuple[BlockLaw, np.ndarray, pd.DataFr
     obs, X = pd.concat(frames), np.concatenate(values)
     order = np.argsort(obs["donor"].to_numpy(), kind="stable")
     law = parts[0][0]
-    ensembl = tables.genes.set_index("symbol").loc[law.genes, "ensembl_id"].tolist()
+    identifiers = tables.genes.set_index("symbol")["ensembl_id"]
     return make_cohort(
-        X[order].astype(np.float32),
+        X[order],
         law.genes,
         obs.iloc[order],
         units=GTEX_UNITS if law.block.integer else TCGA_UNITS,
         source=SOURCE,
-        ensembl_ids=ensembl,
+        ensembl_ids=identifiers.loc[law.genes].tolist(),
+        counts=X[order] if law.block.integer else None,
+        notes=_notes(law, identifiers.index),
     )
 
 
-def _notes(laws: dict[str, BlockLaw]) -> tuple[str, ...]:
-    notes = [
-        "Simulated: no row is a person. Sequencing depth lives in the correlation of the genes, sex and age are "
-        "complete, and every tumour patient has one sample."
-    ]
-    gtex = laws["gtex_lung"].genes
-    for name in ("tcga_luad", "tcga_coadread"):
-        absent = [gene for gene in gtex if gene not in laws[name].genes]
-        if absent:
-            notes.append(
-                f"{laws[name].block.cohort}: {len(laws[name].genes)} genes; {', '.join(absent)} not simulated, because "
-                "the tables were fitted to a source that lacks it (in the cleaned TCGA tables, PTEN is TEP1)."
-            )
-    return tuple(notes)
+def _notes(law: BlockLaw, symbols: pd.Index) -> list[str]:
+    notes = ["simulated: no row is a person; sex and age are complete, and a patient has one tumour sample"]
+    absent = [gene for gene in symbols if gene not in set(law.genes)]
+    if absent:
+        notes.append(
+            f"{law.block.cohort}: {', '.join(absent)} is not simulated: the tables were fitted to a source that "
+            "lacks it (in the cleaned TCGA tables the row named PTEN is TEP1)"
+        )
+    return notes
 
 
 def _blocks_of(study_key: str) -> list[Block]:
