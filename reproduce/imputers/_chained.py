@@ -1,8 +1,8 @@
 """Chained equations around scikit-learn's IterativeImputer, for MICE and forests alike; never chooses the regression.
 
-IterativeImputer learns its chain of regressions from rows with holes: where nothing is missing, nothing changes between
-two rounds, so it takes itself to have converged after one, and a chain of one round fills new rows poorly. Rows that are
-complete are therefore given holes before the chain is fitted.
+IterativeImputer learns its chain of regressions from rows with holes: where nothing is missing, nothing changes
+between two rounds, so it takes itself to have converged after one, and a chain of one round fills new rows poorly. Rows
+that are complete are therefore given holes before the chain is fitted.
 """
 
 from __future__ import annotations

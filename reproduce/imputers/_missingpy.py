@@ -4,7 +4,7 @@ missingpy was last released in 2018 and uses names that its dependencies have si
 
 | missingpy expects | now |
 | --- | --- |
-| module `sklearn.neighbors.base` with `_check_weights`, `_get_weights` | `sklearn.neighbors._base`, `_get_weights` only |
+| `sklearn.neighbors.base` with `_check_weights`, `_get_weights` | `_base`, with the second only |
 | `check_array(force_all_finite=, warn_on_dtype=)` | `ensure_all_finite=`; dropped |
 | `np.in1d`, `np.bool` as the Python type | `np.isin`, bool |
 | `scipy.stats.mode` keeps the reduced axis | it does not unless told |
@@ -12,7 +12,7 @@ missingpy was last released in 2018 and uses names that its dependencies have si
 | `print` for progress | a line on the log of this module at level DEBUG |
 
 Each is replaced in missingpy's own module namespaces after import. The stand-in for `sklearn.neighbors.base` exists
-only while missingpy is being imported, and the distance that missingpy registers inside scikit-learn is taken out again.
+only while missingpy is being imported, and the distance that missingpy registers in scikit-learn is taken out again.
 """
 
 from __future__ import annotations

@@ -207,6 +207,8 @@ class ConditionalGaussianImputer(ExpressionImputer):
 
     def _correlation(self, scaled: np.ndarray) -> np.ndarray:
         """Shrunk correlation matrix of rows (n_samples, n_genes) with mean 0 and variance 1, or 0 for constants."""
+        if len(scaled) < 2:
+            return np.eye(scaled.shape[1])  # one sample tells nothing about dependence
         weight = self.shrinkage
         if weight == "ledoit_wolf":
             _, weight = ledoit_wolf(scaled, assume_centered=True)
@@ -403,6 +405,7 @@ def _mixture(normals: list[_Normal], weights: np.ndarray) -> _Normal:
     weights = weights / weights.sum()
     mean = np.einsum("g,gp->p", weights, np.stack([normal.mean for normal in normals]))
     covariance = sum(
-        w * (normal.covariance + np.outer(normal.mean - mean, normal.mean - mean)) for w, normal in zip(weights, normals)
+        w * (normal.covariance + np.outer(normal.mean - mean, normal.mean - mean))
+        for w, normal in zip(weights, normals)
     )
     return _Normal.of(mean, covariance)

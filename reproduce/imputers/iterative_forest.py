@@ -1,4 +1,4 @@
-"""MissForest's idea made inductive: forests in chained equations that are kept and applied to new rows; never refits."""
+"""MissForest's idea made inductive: chained forests that are kept and applied to new rows; never refits."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ BLOCK_BYTES = 32 * 2**20
 class KNNImputer(ExpressionImputer):
     """Mean of the gene over the nearest fitted rows that know it.
 
-    The distance is Euclidean over the genes that both rows know, scaled up by n_genes / n_known (Dixon 1979). Neighbours
-    are chosen for each gene anew, among the fitted rows that know the gene and share a known gene with the query; if
-    there are fewer than `n_neighbors`, their mean is taken, and the gene's mean if there are none. A row that was
-    fitted itself never fills its own holes, since there it knows nothing.
+    The distance is Euclidean over the genes that both rows know, scaled up by n_genes / n_known (Dixon 1979).
+    Neighbours are chosen for each gene anew, among the fitted rows that know the gene and share a known gene with the
+    query; if there are fewer than `n_neighbors`, their mean is taken, and the gene's mean if there are none. A row that
+    was fitted itself never fills its own holes, since there it knows nothing.
 
     Equal to `sklearn.impute.KNNImputer` on standardised genes. Where rows are equally far, which of them count is as
     arbitrary as it is there. Genes constant in the fitted rows do not enter the distance.
@@ -53,9 +53,8 @@ class KNNImputer(ExpressionImputer):
         Z_hat = np.zeros_like(Z)  # standardised: the mean of every gene
         queries = np.flatnonzero(~observed.all(axis=1) & observed.any(axis=1))
         n_fitted, n_genes = self._values.shape
-        candidates = n_fitted if self._complete else self._first_candidates()
-        bytes_per_query = 8 * max(2 * n_fitted, 2 * n_genes * min(candidates, n_fitted))
-        block = max(1, BLOCK_BYTES // bytes_per_query) if not self._complete else max(1, BLOCK_BYTES // (16 * n_fitted))
+        largest = n_fitted if self._complete else max(n_fitted, n_genes * min(self._first_candidates(), n_fitted))
+        block = max(1, BLOCK_BYTES // (16 * largest))
         for start in range(0, len(queries), block):
             rows = queries[start : start + block]
             values, known = np.where(observed[rows], Z[rows], 0.0), observed[rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from reproduce.errors import CovariateError
+from reproduce.errors import ConfigError, CovariateError
 from reproduce.imputers._base import ExpressionImputer, check_choice
 from reproduce.imputers._covariates import UNKNOWN_CATEGORY, Covariates
 from reproduce.imputers.median import group_medians
@@ -45,7 +45,7 @@ class SurrogateTissueImputer(ExpressionImputer):
 
     def _check_parameters(self) -> None:
         if not isinstance(self.surrogate, str):
-            raise CovariateError(f"surrogate is {self.surrogate!r}; give the name of a tissue, or 'other'.")
+            raise ConfigError(f"surrogate is {self.surrogate!r}; give the name of a tissue, or 'other'.")
         check_choice("unknown_category", self.unknown_category, UNKNOWN_CATEGORY)
 
     def _fit(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> None:
@@ -55,7 +55,9 @@ class SurrogateTissueImputer(ExpressionImputer):
             self.medians_ = group_medians(Z, np.zeros(len(Z), dtype=np.int64), 0)
             return
         if covariates.donor is None:
-            raise CovariateError("The covariates have no column 'donor'; add it: a surrogate is the same donor's sample.")
+            raise CovariateError(
+                "The covariates have no column 'donor'; add it: a surrogate is the same donor's sample."
+            )
         tissues = covariates.group_names("tissue")
         if self.surrogate != "other" and self.surrogate not in tissues:
             raise CovariateError(
