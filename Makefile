@@ -55,7 +55,7 @@ clean:  ## remove .venv and build/
 # Wheels only: a source package would run its own build with dependencies that no hash covers.
 $(STAMP): requirements.lock pyproject.toml
 	@set -eu; python=$$(sh .ci/find-python "$(PYTHON)"); \
-	echo "Setting up $(VENV) with $$($$python --version) (once; about 2.5 GB, a few minutes) …"; \
+	echo "Setting up $(VENV) with $$("$$python" --version) (once; 3.5 GB, a few minutes) …"; \
 	"$$python" -m venv --clear $(VENV); \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes \
 	    --requirement requirements.lock; \

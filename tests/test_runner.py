@@ -1,0 +1,298 @@
+"""The runner: what it refuses before it starts, and that success is decided by how a notebook's process ended."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from reproduce import runner
+from reproduce.errors import ConfigError
+
+PARAMETERS = "results_folder: str = '.'  # where tables go\nn_splits: int = 2  # donor splits"
+
+
+def write_notebook(
+    folder: Path, name: str, *cells: str, parameters: str | None = PARAMETERS, needs=(), tags: int = 1
+) -> Path:
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata["reproduce"] = {"needs": list(needs)}
+    for _ in range(tags):
+        notebook.cells.append(nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+    notebook.cells += [nbformat.v4.new_code_cell(cell) for cell in cells]
+    path = folder / f"{name}.ipynb"
+    nbformat.write(notebook, path)
+    return path
+
+
+def run(folder: Path, build: Path, parameters=None, **settings):
+    graph = runner.read_graph(folder)
+    resolved = runner.resolve_parameters(graph, ("test", {"common": parameters or {}}))
+    said = []
+    outcomes = runner.run_notebooks(graph, resolved, runner.RunSettings(build, **settings), say=said.append)
+    return {outcome.name: outcome for outcome in outcomes}, said
+
+
+# --- what is refused before anything runs ---
+
+
+def test_a_notebook_declares_typed_parameters_and_needs(tmp_path):
+    write_notebook(tmp_path, "01_a", parameters="a: int = 1\nb = 'x'\nc: list[str] = ['y']\nd: str | None = None")
+    write_notebook(tmp_path, "02_b", needs=["01_a"])
+    graph = runner.read_graph(tmp_path)
+    assert list(graph) == ["01_a", "02_b"]
+    assert graph["01_a"].defaults == {"a": 1, "b": "x", "c": ["y"], "d": None}
+    assert graph["01_a"].types["d"] == (str, type(None))
+    assert graph["02_b"].needs == ("01_a",)
+
+
+@pytest.mark.parametrize("tags", [0, 2])
+def test_exactly_one_parameters_cell(tmp_path, tags):
+    write_notebook(tmp_path, "01_a", tags=tags)
+    with pytest.raises(ConfigError, match=f"{tags} cells carry the tag 'parameters'"):
+        runner.read_graph(tmp_path)
+
+
+@pytest.mark.parametrize("source", ["a = open('x')", "import os", "for a in []: pass", "a, b = 1, 2", "a = "])
+def test_a_parameters_cell_holds_literals_only(tmp_path, source):
+    write_notebook(tmp_path, "01_a", parameters=source)
+    with pytest.raises(ConfigError, match="01_a"):
+        runner.read_graph(tmp_path)
+
+
+def test_needs_must_exist_and_not_go_round(tmp_path):
+    write_notebook(tmp_path, "01_a", needs=["02_b"])
+    with pytest.raises(ConfigError, match="needs 02_b, which does not exist"):
+        runner.read_graph(tmp_path)
+    write_notebook(tmp_path, "02_b", needs=["01_a"])
+    with pytest.raises(ConfigError, match="circle"):
+        runner.read_graph(tmp_path)
+
+
+def test_not_a_notebook_and_no_notebook_at_all(tmp_path):
+    with pytest.raises(ConfigError, match="no numbered notebook"):
+        runner.read_graph(tmp_path)
+    (tmp_path / "01_a.ipynb").write_text("{", encoding="utf-8")
+    with pytest.raises(ConfigError, match="not a readable notebook"):
+        runner.read_graph(tmp_path)
+
+
+def test_a_part_of_the_graph_brings_what_it_needs(tmp_path):
+    for name, needs in {"01_a": [], "02_b": [], "03_c": ["02_b"]}.items():
+        write_notebook(tmp_path, name, needs=needs)
+    graph = runner.read_graph(tmp_path)
+    assert list(runner.with_needs(graph, ["03"])) == ["02_b", "03_c"]
+    with pytest.raises(ConfigError, match="no notebook '09'"):
+        runner.with_needs(graph, ["09"])
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"common": {"n_split": 3}}, "no notebook declares a parameter 'n_split'"),
+        ({"01_a": {"only_in_b": 3}}, "01_a declares no parameter 'only_in_b'"),
+        ({"07_x": {"n_splits": 3}}, "no notebook 07_x"),
+        ({"common": {"n_splits": "3"}}, "must be int, not '3'"),
+        ({"common": {"n_splits": True}}, "must be int, not True"),
+        ({"common": {"n_splits": 2.0}}, "must be int"),
+        ({"common": {"n_splits": None}}, "must be int"),
+    ],
+)
+def test_unknown_and_mistyped_parameters_are_errors(tmp_path, sections, message):
+    write_notebook(tmp_path, "01_a")
+    write_notebook(tmp_path, "02_b", parameters="only_in_b: float = 1.0")
+    with pytest.raises(ConfigError, match=message):
+        runner.resolve_parameters(runner.read_graph(tmp_path), ("preset", sections))
+
+
+def test_common_goes_to_those_who_declare_it_and_later_layers_win(tmp_path):
+    write_notebook(tmp_path, "01_a")
+    write_notebook(tmp_path, "02_b", parameters="rate: float = 0.5")
+    graph = runner.read_graph(tmp_path)
+    preset = {"common": {"n_splits": 5, "rate": 1}, "01_a": {"n_splits": 6}}
+    assert runner.resolve_parameters(graph, ("preset", preset)) == {"01_a": {"n_splits": 6}, "02_b": {"rate": 1.0}}
+    asked = runner.parse_assignments([("n_splits", "7"), ("02_b.rate", "0.25")])
+    assert runner.resolve_parameters(graph, ("preset", preset), ("-p", asked))["01_a"] == {"n_splits": 7}
+    assert runner.resolve_parameters(graph, ("preset", preset), ("-p", asked))["02_b"] == {"rate": 0.25}
+
+
+def test_presets_are_sections_of_values(tmp_path):
+    (tmp_path / "quick.yaml").write_text("common:\n  n_splits: 2\n03_x:\n", encoding="utf-8")
+    assert runner.read_preset(tmp_path / "quick.yaml") == {"common": {"n_splits": 2}, "03_x": {}}
+    with pytest.raises(ConfigError, match=r"no preset 'fast'.*Known: quick"):
+        runner.read_preset(tmp_path / "fast.yaml")
+    for text in ("- a", "n_splits: 2", "a: [", "just text"):
+        (tmp_path / "quick.yaml").write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigError):
+            runner.read_preset(tmp_path / "quick.yaml")
+
+
+def test_settings_out_of_range():
+    with pytest.raises(ConfigError, match="jobs"):
+        runner.RunSettings(Path("x"), jobs=0)
+    with pytest.raises(ConfigError, match="time-out"):
+        runner.RunSettings(Path("x"), cell_timeout=0)
+
+
+# --- running: one graph with every way to end ---
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """Five notebooks that succeed, fail, die, hang, and need a failed one; and how the run of them ended."""
+    folder, build = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("build")
+    write = "from pathlib import Path; Path(results_folder, 'a.txt').write_text(str(n_splits))"
+    write_notebook(folder, "01_works", write, "import os; print('threads', os.environ['OMP_NUM_THREADS'])")
+    write_notebook(folder, "02_fails", "x = 1", "gene = 'TP53'\nraise KeyError(gene)")
+    write_notebook(folder, "03_dies", "import os; os._exit(0)")
+    write_notebook(folder, "04_hangs", "import time; time.sleep(600)")
+    write_notebook(folder, "05_needs", "print('never')", needs=["01_works", "02_fails"])
+    write_notebook(folder, "06_needs_needs", "print('never')", needs=["05_needs"])
+    results = build / "results"
+    results.mkdir()
+    outcomes, said = run(
+        folder, build, {"results_folder": str(results), "n_splits": 7}, jobs=3, cell_timeout=12, outputs=(results,)
+    )
+    return folder, build, outcomes, said
+
+
+def test_every_notebook_ends_as_its_process_did(mixed):
+    _, _, outcomes, _ = mixed
+    assert {name: outcome.status for name, outcome in outcomes.items()} == {
+        "01_works": "done",
+        "02_fails": "failed",
+        "03_dies": "failed",
+        "04_hangs": "failed",
+        "05_needs": "skipped",
+        "06_needs_needs": "skipped",
+    }
+
+
+def test_all_failures_are_told_with_cause_and_cell(mixed):
+    text = runner.failures_text(mixed[2].values())
+    assert "KeyError: 'TP53'" in text and "in code cell 3 (gene = 'TP53')" in text
+    assert "03_dies failed" in text and "Kernel died" in text
+    assert "04_hangs failed" in text and "timed out" in text
+    assert "05_needs skipped: needs 02_fails" in text and "06_needs_needs skipped: needs 05_needs" in text
+    assert "01_works" not in text
+
+
+def test_only_successes_appear_under_their_final_name(mixed):
+    _, build, _, _ = mixed
+    assert [path.name for path in (build / "notebooks").iterdir()] == ["01_works.ipynb"]
+    assert [path.name for path in (build / "records").iterdir()] == ["01_works.json"]
+    assert "02_fails.ipynb" in [path.name for path in (build / "failed").iterdir()]
+    assert list((build / "partial").glob("*.ipynb")) == []
+
+
+def test_parameters_and_threads_reach_the_notebook(mixed):
+    _, build, _, _ = mixed
+    assert (build / "results" / "a.txt").read_text() == "7"
+    executed = nbformat.read(build / "notebooks" / "01_works.ipynb", as_version=4)
+    threads = max(1, runner._cores() // 3)
+    assert f"threads {threads}" in json.dumps(executed)
+
+
+def test_progress_says_how_many_ended(mixed):
+    said = mixed[3]
+    assert any("01_works started" in line for line in said)
+    assert any("6/6" in line for line in said)
+
+
+def test_rerun_resumes_and_stale_inputs_run_again(tmp_path, monkeypatch):
+    folder, build, out = tmp_path / "n", tmp_path / "b", tmp_path / "o"
+    folder.mkdir()
+    out.mkdir()
+    monkeypatch.setattr(runner, "code_hash", lambda: "the same code")  # also while somebody edits the package
+    count = "with open(results_folder + '/{0}', 'a') as file: file.write('x')"
+    write_notebook(folder, "01_a", count.format("a"))
+    write_notebook(folder, "02_b", count.format("b"), needs=["01_a"])
+
+    def statuses(**settings):
+        outcomes, said = run(folder, build, {"results_folder": str(out)}, outputs=(out,), **settings)
+        return [outcome.status for outcome in outcomes.values()], said
+
+    assert statuses()[0] == ["done", "done"]
+    assert statuses()[0] == ["unchanged", "unchanged"]
+    assert statuses(fingerprint="other data")[0] == ["done", "done"]
+    write_notebook(folder, "02_b", count.format("b") + "  # edited", needs=["01_a"])
+    again, said = statuses(fingerprint="other data")
+    assert again == ["unchanged", "done"]
+    assert any("left" in line for line in said), "durations of the last run give an estimate"
+    assert (out / "a").read_text() == "xx" and (out / "b").read_text() == "xxx"
+
+
+def test_what_decides_whether_a_success_still_stands(tmp_path):
+    write_notebook(tmp_path, "01_a")
+    write_notebook(tmp_path, "02_b", needs=["01_a"])
+    graph = runner.read_graph(tmp_path)
+    base = runner._run_keys(graph, {"01_a": {"n_splits": 2}, "02_b": {}}, "data")
+    changed = runner._run_keys(graph, {"01_a": {"n_splits": 3}, "02_b": {}}, "data")
+    assert base["01_a"] != changed["01_a"] and base["02_b"] != changed["02_b"], "what is needed changed too"
+    assert base != runner._run_keys(graph, {"01_a": {"n_splits": 2}, "02_b": {}}, "other")
+
+
+def test_code_hash_covers_what_affects_a_number_and_nothing_else(tmp_path):
+    for name in ("metrics.py", "report.py", "presets.yaml"):
+        (tmp_path / name).write_text("1")
+    before = runner.code_hash(tmp_path)
+    (tmp_path / "report.py").write_text("2")
+    assert runner.code_hash(tmp_path) == before
+    (tmp_path / "presets.yaml").write_text("2")
+    assert runner.code_hash(tmp_path) != before
+
+
+def test_a_killed_worker_fails_whatever_its_output_file_says(tmp_path):
+    """The notebook's own file looks complete when the process is killed: the exit status decides."""
+    folder, build = tmp_path / "n", tmp_path / "b"
+    folder.mkdir()
+    write_notebook(folder, "01_a", "import os, signal; os.kill(os.getppid(), signal.SIGKILL)")
+    outcomes, _ = run(folder, build)
+    assert outcomes["01_a"].status == "failed" and "killed by signal 9" in outcomes["01_a"].message
+    assert not (build / "notebooks").exists()
+
+
+def test_interrupt_ends_the_workers_and_leaves_nothing_half_written(tmp_path, repository):
+    folder, build = tmp_path / "n", tmp_path / "b"
+    folder.mkdir()
+    write_notebook(
+        folder,
+        "01_a",
+        f"open({str(tmp_path / 'up')!r}, 'w').write(str(__import__('os').getpid()))",
+        "import time; time.sleep(600)",
+    )
+    script = (
+        "import pathlib, signal, sys\n"
+        "from reproduce import runner\n"
+        f"graph = runner.read_graph(pathlib.Path({str(folder)!r}))\n"
+        f"runner.run_notebooks(graph, {{'01_a': {{}}}}, runner.RunSettings(pathlib.Path({str(build)!r})))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    deadline = time.monotonic() + 60
+    while not ((tmp_path / "up").exists() and (tmp_path / "up").read_text()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    kernel = int((tmp_path / "up").read_text())
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) != 0
+    process.stdout.close()
+    deadline = time.monotonic() + 10
+    while _alive(kernel) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _alive(kernel)
+    assert not (build / "notebooks").exists() and not (build / "records").exists()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
