@@ -29,8 +29,8 @@ BATCH_BYTES = 32 * 2**20
 LEAST_VARIANCE = 1e-6
 #: Weight of the diagonal where no shrinkage is asked for: enough to invert, too little to matter.
 LEAST_SHRINKAGE = 1e-6
-#: Rows with holes: weight of the diagonal, in samples. Chosen on the p53 data among 5, 10 and 20.
-DIAGONAL_SAMPLES = 10.0
+#: Most that the data may ask for: correlations are never shrunk to nothing.
+MOST_SHRINKAGE = 0.95
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class ConditionalGaussianImputer(ExpressionImputer):
         Categorical covariate whose categories have normals of their own. None, or no covariates at all: one normal.
     shrinkage : "ledoit_wolf", float in [0, 1) or None, default "ledoit_wolf"
         Weight of the tissue's own variances without correlation. "ledoit_wolf": the weight of Ledoit and Wolf (2004),
-        on correlations, for complete rows; for rows with holes, where that formula does not hold, `DIAGONAL_SAMPLES`
-        samples' worth. None leaves only what makes matrices invertible.
+        on correlations, for complete rows; for rows with holes its counterpart from pairs of known entries (see
+        Notes). None leaves only what makes matrices invertible.
     pooling : float, default 20
         Weight of the correlations that all tissues share, in samples: with it a tissue of few samples borrows from
         the others. 0 keeps tissues apart.
@@ -98,6 +98,12 @@ class ConditionalGaussianImputer(ExpressionImputer):
     -----
     Needs memory for (n_groups + 1) matrices (n_genes, n_genes), and time for n_samples solves of at most half that
     size: made for gene sets of up to a few thousand genes, not for the genome.
+
+    Rows with holes: the weight that minimises the expected squared error of correlations r is Σ var(r) / Σ E[r²] over
+    pairs of genes (Schäfer and Strimmer 2005), with var(r) for complete rows estimated from the products of entries
+    that are known together. It is worth ν = n w / (1 − w) samples; ν is raised by the factor 1 + n_genes / n_known,
+    n_known being the mean number of known entries of a gene, because the inverse of a covariance suffers more from few
+    samples than the covariance does. On the p53 data this gives 14 to 16 samples, where R² is flat in it.
 
     EM for the normal with missing values: Little and Rubin, Statistical Analysis with Missing Data, chapter 11.
     """
@@ -227,11 +233,11 @@ class ConditionalGaussianImputer(ExpressionImputer):
         shared = None
         if len(groups) > 1 and self.pooling > 0:
             residuals = np.vstack([Z - mean for Z, mean in zip(groups, means)])
-            prior = self._prior(len(residuals), pooled, None)
+            prior = self._prior(residuals, pooled, None)
             shared, _, _ = self._em(residuals, _Normal.of(np.zeros(len(pooled)), np.diag(pooled)), prior)
         fitted = []
         for Z, mean, variance in zip(groups, means, variances):
-            prior = self._prior(len(Z), variance, shared)
+            prior = self._prior(Z, variance, shared)
             start = _Normal.of(mean, prior.covariance)
             normal, trace, settled = self._em(Z, start, prior)
             fitted.append(normal)
@@ -240,12 +246,12 @@ class ConditionalGaussianImputer(ExpressionImputer):
             self.converged_ &= settled
         return fitted
 
-    def _prior(self, n_samples: int, variance: np.ndarray, shared: _Normal | None) -> _Prior:
+    def _prior(self, Z: np.ndarray, variance: np.ndarray, shared: _Normal | None) -> _Prior:
+        weight = _shrinkage_with_holes(Z) if self.shrinkage == "ledoit_wolf" else self.shrinkage or 0.0
+        weight = max(weight, LEAST_SHRINKAGE)
+        diagonal = len(Z) * weight / (1 - weight)
         if self.shrinkage == "ledoit_wolf":
-            diagonal = DIAGONAL_SAMPLES
-        else:
-            weight = max(self.shrinkage or 0.0, LEAST_SHRINKAGE)
-            diagonal = n_samples * weight / (1 - weight)
+            diagonal *= 1 + Z.size / max(np.count_nonzero(~np.isnan(Z)), 1) * Z.shape[1] / len(Z)
         total = diagonal * np.diag(variance)
         if shared is None:
             return _Prior(total / diagonal, diagonal)
@@ -379,6 +385,24 @@ def _expectation(Z: np.ndarray, normal: _Normal) -> tuple[np.ndarray, np.ndarray
         flat = batch.columns[:, :, None] * n_genes + batch.columns[:, None, :]
         spread += np.bincount(flat.ravel(), weights=inverse.ravel(), minlength=n_genes * n_genes)
     return deviation + normal.mean, spread.reshape(n_genes, n_genes), -0.5 * float(total)
+
+
+def _shrinkage_with_holes(Z: np.ndarray) -> float:
+    """Weight of the diagonal that the pairs of known entries ask for; see the Notes of the class."""
+    known = (~np.isnan(Z)).astype(np.float64)
+    scaled = np.where(known > 0, Z - _column_means(Z), 0.0)
+    variance = np.sum(scaled**2, axis=0) / np.maximum(known.sum(axis=0), 1)
+    scaled /= np.sqrt(np.maximum(variance, LEAST_VARIANCE))
+    n_pairs = known.T @ known
+    usable = (n_pairs >= 3) & ~np.eye(Z.shape[1], dtype=bool)
+    if not usable.any():
+        return MOST_SHRINKAGE
+    n_pairs = np.maximum(n_pairs, 1)
+    correlation = scaled.T @ scaled / n_pairs
+    of_one_pair = np.maximum((scaled**2).T @ scaled**2 / n_pairs - correlation**2, 0.0)
+    noise = np.sum(of_one_pair[usable]) / len(Z)
+    signal = max(np.sum((correlation**2 - of_one_pair / n_pairs)[usable]), 0.0)
+    return min(noise / (noise + signal), MOST_SHRINKAGE) if noise > 0 else 0.0
 
 
 def _log_prior(normal: _Normal, prior: _Prior) -> float:

@@ -42,8 +42,9 @@ class MissForestImputer(ExpressionImputer):
         Most rounds. missingpy returns the round *before* the last one it computed, because its rule stops at the first
         round that changes more than the one before; so with ``max_iter=1`` it returns the means that it starts from,
         and at least 2 are required here.
-    max_features : {"sqrt", "log2"}, float or int, default 1.0
-        Genes tried at each split; 1.0 is missingpy's "auto".
+    max_features : {"sqrt", "log2"}, float or int, default "sqrt"
+        Genes tried at each split. The root is the choice of MissForest's authors. missingpy's own default is all genes
+        (1.0), which on the p53 data takes eight times as long and is less accurate: R² 0.62 against 0.64 with 10 trees.
     use_covariates : bool, default True
         Append tissue, sex (indicators) and age to the predictors.
     n_jobs : int or None, default None
@@ -74,7 +75,7 @@ class MissForestImputer(ExpressionImputer):
         *,
         n_estimators: int = 10,
         max_iter: int = 10,
-        max_features: str | float | int = 1.0,
+        max_features: str | float | int = "sqrt",
         use_covariates: bool = True,
         n_jobs: int | None = None,
         unknown_category: str = "error",

@@ -227,7 +227,7 @@ def test_missforest_is_missingpys(capsys):
     imputer = MissForestImputer(n_estimators=4, max_iter=4, random_state=0)
     filled = imputer.fit_transform(X)
     seed = np.random.RandomState(0).randint(2**31 - 1)
-    forest = load_missingpy().MissForest(n_estimators=4, max_iter=4, n_jobs=1, random_state=seed)
+    forest = load_missingpy().MissForest(n_estimators=4, max_iter=4, max_features="sqrt", n_jobs=1, random_state=seed)
     expected = forest.fit_transform(standardised(imputer, X))
     np.testing.assert_allclose(filled, expected * imputer.scale_ + imputer.center_, atol=1e-9)
     assert imputer.n_iter_ == forest.iter_count_
@@ -280,7 +280,7 @@ OPTIONS = [
     (MICEImputer, MICE, {"use_covariates": False}),
     (MissForestImputer, FOREST, {"n_estimators": 5}),
     (MissForestImputer, FOREST, {"max_iter": 2}),
-    (MissForestImputer, FOREST, {"max_features": "sqrt"}),
+    (MissForestImputer, FOREST, {"max_features": 1.0}),
     (MissForestImputer, FOREST, {"use_covariates": False}),
     (IterativeForestImputer, FOREST, {"forest": "extra_trees"}),
     (IterativeForestImputer, FOREST, {"n_estimators": 5}),
