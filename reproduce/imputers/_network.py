@@ -1,0 +1,153 @@
+"""What PMI and GAIN share as estimators: parameters, validation rows, training, prediction; no loss and no layer.
+
+TensorFlow is imported when a network is fitted or applied, not before, so that the closed-form methods start quickly.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from reproduce.errors import ConfigError
+from reproduce.imputers._base import (
+    ExpressionImputer,
+    check_choice,
+    check_integer,
+    check_number,
+    check_random_state_value,
+)
+from reproduce.imputers._covariates import UNKNOWN_CATEGORY, Covariates
+
+
+class NetworkImputer(ExpressionImputer):
+    """Base of the imputers that train a network; the parameters are documented where they can be set.
+
+    Subclasses implement ``_network_class()`` and ``_network_settings(complete)``.
+    """
+
+    # what a method implements
+
+    def _network_class(self) -> type:
+        raise NotImplementedError
+
+    def _network_settings(self, complete: bool) -> object:
+        """The network's own hyperparameters, given whether the fitted rows have no holes."""
+        raise NotImplementedError
+
+    # what this base does for it
+
+    def _check_parameters(self) -> None:
+        check_integer("hidden_layers", self.hidden_layers, least=0)
+        check_integer("hidden_units", self.hidden_units, least=1)
+        check_number("dropout", self.dropout, low=0, high=1, open_high=True)
+        check_choice("batch_normalization", self.batch_normalization, (True, False))
+        check_number("learning_rate", self.learning_rate, low=0, open_low=True)
+        check_integer("batch_size", self.batch_size, least=1)
+        check_integer("epochs", self.epochs, least=1)
+        check_integer("steps_per_epoch", self.steps_per_epoch, least=1)
+        if self.patience is not None:
+            check_integer("patience", self.patience, least=1)
+        check_number("validation_fraction", self.validation_fraction, low=0, high=1, open_high=True)
+        check_choice("unknown_category", self.unknown_category, UNKNOWN_CATEGORY)
+        check_random_state_value(self.random_state)
+
+    def _hidden_settings(self):
+        from reproduce.models.layers import HiddenSettings
+
+        return HiddenSettings(
+            n_layers=int(self.hidden_layers),
+            n_units=int(self.hidden_units),
+            dropout=float(self.dropout),
+            batch_normalization=bool(self.batch_normalization),
+        )
+
+    def _fit(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> None:
+        from reproduce.models.layers import NetworkShape
+        from reproduce.models.training import TrainingSettings, execution_mode, trainer_for
+
+        seed = int(check_random_state(self.random_state).randint(2**31))
+        data = _training_data(Z, observed, covariates)
+        validation = self._validation_rows(len(Z), covariates, seed)
+        train = data.rows(np.flatnonzero(~validation))
+        settings = TrainingSettings(
+            epochs=int(self.epochs),
+            steps_per_epoch=int(self.steps_per_epoch),
+            batch_size=int(self.batch_size),
+            patience=None if self.patience is None else int(self.patience),
+        )
+        self._shape = NetworkShape(
+            n_genes=Z.shape[1],
+            # a category that is unknown in every fitted row has nothing to embed
+            n_categories=() if covariates is None else tuple(max(v, 1) for v in covariates.n_categories),
+            n_numeric=0 if covariates is None else covariates.numeric.shape[1],
+        )
+        self._settings = self._network_settings(bool(observed.all()))
+        mode = execution_mode(settings.epochs * settings.steps_per_epoch)
+        trainer = trainer_for(self._network_class(), self._shape, self._settings, mode)
+        fitted = trainer.fit(train, data.rows(np.flatnonzero(validation)) if validation.any() else None, settings, seed)
+        self.network_weights_ = fitted.weights
+        self.history_ = fitted.history
+        self.best_epoch_ = fitted.best_epoch
+        self.n_validation_samples_ = int(validation.sum())
+        self._network = None
+
+    def _impute(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> np.ndarray:
+        from reproduce.models.training import impute
+
+        if self._network is None:
+            self._network = self._network_class()(self._shape, self._settings)
+            self._network.set_weights(self.network_weights_)
+        return impute(self._network, _training_data(Z, observed, covariates))
+
+    def _validation_rows(self, n_samples: int, covariates: Covariates | None, seed: int) -> np.ndarray:
+        """Rows kept out of training for early stopping, bool (n_samples,); all rows of a donor go together.
+
+        The fraction is of donors; where it amounts to less than one there are no validation rows.
+        """
+        generator = np.random.default_rng([seed, 1])
+        donors = None if covariates is None else covariates.donor
+        people = np.arange(n_samples).astype(str) if donors is None else _named(donors)
+        names, person = np.unique(people, return_inverse=True)
+        n_held_out = min(int(round(self.validation_fraction * len(names))), len(names) - 1)
+        held_out = np.zeros(len(names), dtype=bool)
+        held_out[generator.permutation(len(names))[:n_held_out]] = True
+        return held_out[person]
+
+    def __getstate__(self) -> dict:
+        # the network is rebuilt from its weights, so that a copy holds arrays only
+        state = super().__getstate__()
+        return state | {"_network": None} if "_network" in state else state
+
+
+def _named(donors: np.ndarray) -> np.ndarray:
+    """A name for every row's person; a row of an unknown donor counts as a person of its own."""
+    return np.array([f"row {row}" if name is None else f"donor {name}" for row, name in enumerate(donors)])
+
+
+def _training_data(Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None):
+    from reproduce.models.training import TrainingData
+
+    n = len(Z)
+    return TrainingData(
+        expression=np.where(observed, Z, 0.0).astype(np.float32),
+        observed=observed.astype(np.float32),
+        codes=np.zeros((n, 0), np.int32) if covariates is None else covariates.codes.astype(np.int32),
+        numeric=np.zeros((n, 0), np.float32) if covariates is None else covariates.numeric.astype(np.float32),
+    )
+
+
+def rate_range(name: str, value: object) -> tuple[float, float]:
+    """A fraction, or a pair of them, as a pair (low, high).
+
+    Raises
+    ------
+    ConfigError
+        Unless 0 < low ≤ high < 1.
+    """
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    good = len(pair) == 2 and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in pair)
+    if not good or not 0 < pair[0] <= pair[1] < 1:
+        raise ConfigError(
+            f'{name} is {value!r}; give "auto", a fraction between 0 and 1, or a pair (low, high) of them.'
+        )
+    return float(pair[0]), float(pair[1])
