@@ -1,4 +1,4 @@
-"""Set-up files say the same thing: pyproject.toml, requirements.lock, environment.yml, pre-commit, CI and the Makefile."""
+"""Set-up files say the same: pyproject.toml, requirements.lock, environment.yml, pre-commit, CI and the Makefile."""
 
 import ast
 import re
@@ -72,8 +72,8 @@ def test_every_dependency_has_a_reason(repository):
 
 
 def test_environment_has_the_locks_versions(project, lock_text, environment):
-    """Every direct dependency once, at the version that the lock has for the same Python; conda's specs read as conda does."""
-    from rattler import MatchSpec, PackageRecord
+    """Every direct dependency once, at the lock's version for the same Python; conda's specs are read as conda does."""
+    from rattler import BuildString, MatchSpec, PackageRecord
 
     conda = [MatchSpec(spec) for spec in environment["dependencies"] if isinstance(spec, str)]
     by_pip = next(spec["pip"] for spec in environment["dependencies"] if isinstance(spec, dict))
@@ -85,8 +85,9 @@ def test_environment_has_the_locks_versions(project, lock_text, environment):
     versions = locked(lock_text, python)
     for name, spec in specs.items():
         version = versions[canonicalize_name(name)]
-        assert spec.matches(PackageRecord(name, version, "0", 0, "linux-64")), f"{spec} is not the lock's {version}"
-        assert not spec.matches(PackageRecord(name, "0.0.1", "0", 0, "linux-64")), f"{spec} accepts anything"
+        record = lambda number, name=name: PackageRecord(name, number, BuildString("0"), 0, "linux-64")  # noqa: E731
+        assert spec.matches(record(version)), f"{spec} is not the lock's {version}"
+        assert not spec.matches(record("0.0.1")), f"{spec} accepts anything"
     pinned = [Requirement(spec) for spec in by_pip if not spec.startswith("-")]
     for requirement in pinned:
         assert str(requirement.specifier) == f"=={versions[canonicalize_name(requirement.name)]}", requirement

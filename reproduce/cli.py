@@ -1,0 +1,333 @@
+"""The command line: reads arguments and calls the rooms; never computes, and imports a room only when it is asked for.
+
+Exit status: 0 all went well; 1 something ran and failed (a notebook, a trial); 2 an error that the user can mend, told
+in one line; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import reproduce
+from reproduce.errors import ConfigError, ReproduceError
+
+if TYPE_CHECKING:
+    from reproduce.loaders.study import Study
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA_HELP = (
+    "embedded, student-p53 or gtex-tcga-p53; auto (default): what the folder in REPRODUCE_DATA holds, else embedded"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    options = _parser().parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    signal.signal(signal.SIGTERM, _interrupted)
+    try:
+        return options.command(options) or 0
+    except ReproduceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output went away, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # a full disk, a file without permission: the system's words name the file
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on where it stopped", file=sys.stderr)
+        return 130
+
+
+def _interrupted(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+# --- what can be asked ---
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="reproduce",
+        description="Deep imputation of gene expression, reproduced: run the study, read its report, try a method.",
+    )
+    parser.add_argument("--version", action="version", version=f"reproduce {reproduce.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (
+        _add_report,
+        _add_run,
+        _add_download,
+        _add_trial,
+        _add_methods,
+        _add_bench,
+        _add_calibrate,
+        _add_readme,
+    ):
+        add(commands)
+    return parser
+
+
+def _add(commands, name: str, command, summary: str, detail: str = "") -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {detail}")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_run(commands) -> None:
+    parser = _add(
+        commands, "run", _run, "run the notebooks", "What is unchanged since an earlier run is not run again."
+    )
+    _add_run_options(parser)
+
+
+def _add_report(commands) -> None:
+    parser = _add(commands, "report", _report, "run the notebooks and render the report", "The pages need no network.")
+    _add_run_options(parser)
+    parser.add_argument("--render-only", action="store_true", help="render what was run before")
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", default="quick", help="file of notebooks/presets: quick (default), full, smoke")
+    parser.add_argument("--data", default="auto", help=DATA_HELP)
+    _add_parameter(parser, "set a parameter where it is declared; 03_inductive_imputation.NAME: in one notebook only")
+    parser.add_argument("--only", nargs="+", metavar="NOTEBOOK", help="these (name or number) and what they need")
+    parser.add_argument("--jobs", type=int, help="notebooks at a time (default: the cores, at most 4)")
+    parser.add_argument("--cell-timeout", type=int, metavar="SECONDS", help="longest that one cell may take")
+    parser.add_argument("--force", action="store_true", help="run also what is unchanged")
+    parser.add_argument("--build", type=Path, metavar="FOLDER", help="default: build/PRESET-DATA")
+    parser.add_argument(
+        "--results", type=Path, metavar="FOLDER", help="where tables go (default: results/ in the build)"
+    )
+    parser.add_argument(
+        "--figures", type=Path, metavar="FOLDER", help="where figures go (default: figures/ in the build)"
+    )
+
+
+def _add_parameter(parser: argparse.ArgumentParser, summary: str) -> None:
+    name_value = {"nargs": 2, "metavar": ("NAME", "VALUE")}
+    parser.add_argument("-p", "--parameter", action="append", default=[], help=summary, **name_value)
+
+
+def _add_download(commands) -> None:
+    parser = _add(commands, "download", _download, "fetch a data set, with checksums", "A broken download is resumed.")
+    parser.add_argument("name", help="gtex-tcga-p53")
+    parser.add_argument(
+        "--from", dest="from_folder", type=Path, metavar="FOLDER", help="take files that are already there"
+    )
+    parser.add_argument("--folder", type=Path, help="where the files go (default: REPRODUCE_DATA, else data/)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _add_trial(commands) -> None:
+    parser = _add(commands, "trial", _trial, "score one method once", "Exits with 1 if the method fails.")
+    parser.add_argument("--method", required=True, help="see `reproduce methods`")
+    parser.add_argument("--scenario", default="inductive", help="inductive (default), in_place, cross_cohort")
+    parser.add_argument("--train", default="GTEx", help="cohort that is fitted")
+    parser.add_argument("--test", help="cohort that is filled (default: the one that is fitted)")
+    parser.add_argument("--missing-rate", type=float, default=0.5, help="fraction hidden (default: 0.5)")
+    parser.add_argument("--seed", type=int, default=0, help="of the split, the holes and the method (default: 0)")
+    parser.add_argument("--transform", default="log1p", help="log1p (default), raw, log1p_depth")
+    parser.add_argument("--training-rows", default="complete", help="complete (default), masked")
+    _add_parameter(parser, "set a hyperparameter of the method")
+    parser.add_argument("--data", default="auto", help=DATA_HELP)
+    parser.add_argument("--at-least", type=float, metavar="R2", help="exit with 1 if R² is lower")
+
+
+def _add_methods(commands) -> None:
+    _add(commands, "methods", _methods, "list the methods")
+
+
+def _add_bench(commands) -> None:
+    parser = _add(commands, "bench", _bench, "time the methods on this machine")
+    parser.add_argument("--quick", action="store_true", help="fewer epochs and repeats")
+
+
+def _add_calibrate(commands) -> None:
+    parser = _add(commands, "calibrate", _calibrate, "fit the embedded cohort's tables to real data")
+    parser.add_argument("--data", required=True, help="student-p53 or gtex-tcga-p53")
+    parser.add_argument("--output", type=Path, help="folder of the tables (default: those of the package)")
+
+
+def _add_readme(commands) -> None:
+    parser = _add(commands, "readme", _readme, "write README's table and figure again from results/")
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="default: the repository's")
+    parser.add_argument("--results", type=Path, default=ROOT / "results", help="default: results/")
+    parser.add_argument("--figures", type=Path, default=ROOT / "figures", help="default: figures/")
+
+
+# --- what is done ---
+
+
+def _report(options: argparse.Namespace) -> int:
+    from reproduce import report
+
+    if options.render_only:
+        study = _study(options.data)
+    else:
+        status, study = _run_notebooks(options)
+        if status:
+            return status
+    build, results, figures = _folders(options, study)
+    documents = [path for path in (ROOT / "DEVIATIONS.md", ROOT / "CHANGELOG.md") if path.is_file()]
+    index = report.render(build / "notebooks", results, figures, build / "html", documents)
+    print(f"The report: {index}")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    status, _ = _run_notebooks(options)
+    return status
+
+
+def _run_notebooks(options: argparse.Namespace) -> tuple[int, Study]:
+    from reproduce import runner
+
+    folder = ROOT / "notebooks"
+    graph = runner.read_graph(folder)
+    preset = runner.read_preset(folder / "presets" / f"{options.preset}.yaml")
+    study = _study(options.data)
+    build, results, figures = _folders(options, study)
+    for made in (results, figures):
+        made.mkdir(parents=True, exist_ok=True)
+    asked = runner.parse_assignments(options.parameter)
+    _refuse_folders({f"preset '{options.preset}'": preset, "-p": asked})
+    of_run = {"data": study.name, "results_folder": str(results), "figures_folder": str(figures)}
+    parameters = runner.resolve_parameters(
+        graph,
+        (f"preset '{options.preset}'", preset),
+        ("-p", asked),
+        ("the run", {"common": of_run}),
+    )
+    if options.only:
+        graph = runner.with_needs(graph, options.only)
+    settings = runner.RunSettings(
+        build,
+        jobs=runner.default_jobs() if options.jobs is None else options.jobs,
+        cell_timeout=runner.CELL_TIMEOUT if options.cell_timeout is None else options.cell_timeout,
+        force=options.force,
+        fingerprint=study.fingerprint,
+        outputs=(results, figures),
+    )
+    print(f"{len(graph)} notebooks on {study.title}, preset {options.preset}, into {build}", flush=True)
+    outcomes = runner.run_notebooks(graph, parameters, settings, say=functools.partial(print, flush=True))
+    if failures := runner.failures_text(outcomes):
+        print(f"\n{failures}", file=sys.stderr)
+        return 1, study
+    _describe(study, options.preset).write(results)
+    return 0, study
+
+
+def _refuse_folders(layers: dict[str, dict]) -> None:
+    """Data and folders decide where the build lies: they are options of the command, not parameters of a preset."""
+    for origin, sections in layers.items():
+        for values in sections.values():
+            if taken := {"data", "results_folder", "figures_folder"} & set(values):
+                name = min(taken)
+                raise ConfigError(f"{origin}: '{name}' is set by the run; use --{name.removesuffix('_folder')}.")
+
+
+def _describe(study: Study, preset: str):
+    from reproduce.report import RunInfo
+
+    return RunInfo(
+        data=study.name,
+        title=study.title,
+        is_real=study.is_real,
+        fingerprint=study.fingerprint,
+        preset=preset,
+        n_samples={name: int(cohort.n_obs) for name, cohort in study.cohorts.items()},
+        n_genes=int(next(iter(study.cohorts.values())).n_vars),
+        version=reproduce.__version__,
+    )
+
+
+def _folders(options: argparse.Namespace, study: Study) -> tuple[Path, Path, Path]:
+    """Build, results and figures folders of a run, absolute: notebooks run in a folder of their own."""
+    build = (options.build or ROOT / "build" / f"{options.preset}-{study.name}").resolve()
+    return build, (options.results or build / "results").resolve(), (options.figures or build / "figures").resolve()
+
+
+def _study(data: str) -> Study:
+    from reproduce.loaders.study import load_study
+
+    return load_study(data)
+
+
+def _download(options: argparse.Namespace) -> None:
+    from reproduce.loaders.download import download_dataset
+
+    download_dataset(options.name, folder=options.folder, from_folder=options.from_folder, progress=not options.quiet)
+
+
+def _trial(options: argparse.Namespace) -> int:
+    import yaml
+
+    from reproduce.experiments import Trial, run_trial
+
+    trial = Trial(
+        method=options.method,
+        scenario=options.scenario,
+        seed=options.seed,
+        train=options.train,
+        test=options.test or options.train.split("/")[0],
+        missing_rate=options.missing_rate,
+        transform=options.transform,
+        training_rows=options.training_rows,
+        preset="trial",
+        hyperparameters={name: yaml.safe_load(text) for name, text in options.parameter},
+    )
+    study = _study(options.data)
+    print(f"{trial.describe()}; {study.title}", flush=True)
+    result = run_trial(trial, study)
+    if result.failed:
+        print(f"failed: {result.rows['error'].iloc[0]}", file=sys.stderr)
+        return 1
+    overall = result.rows[result.rows["level"] == "overall"]
+    for row in overall.itertuples():
+        print(f"  {row.group + ' ' if row.group else ''}{row.metric:<12}{row.value:8.4f}")
+    print(f"  fitted in {overall['fit_seconds'].iloc[0]:.1f} s, filled in {overall['impute_seconds'].iloc[0]:.2f} s")
+    r2 = overall.loc[overall["metric"] == "r2", "value"].min()
+    if options.at_least is not None and not r2 >= options.at_least:
+        print(f"failed: R² {r2:.4f} is below {options.at_least}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _methods(options: argparse.Namespace) -> None:
+    from reproduce.imputers import METHODS
+
+    rows = [("name", "method", "scenarios", "class")]
+    for name, method in METHODS.items():
+        rows.append((name, method.label, ", ".join(sorted(method.scenarios)), method.target.removeprefix("reproduce.")))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)] + [0]
+    for row in rows:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from reproduce import benchmarks
+
+    benchmarks.main(quick=options.quick)
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from reproduce.loaders.calibration import main_calibrate
+    from reproduce.loaders.embedded import TABLES_FOLDER
+
+    main_calibrate(options.data, options.output or TABLES_FOLDER)
+
+
+def _readme(options: argparse.Namespace) -> None:
+    from reproduce.report import write_readme
+
+    write_readme(options.readme, options.results, options.figures)
+    print(f"wrote {options.readme}")

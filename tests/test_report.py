@@ -1,0 +1,219 @@
+"""The report: whole or not at all, saying which data it shows, and opening without a network."""
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from reproduce import report
+from reproduce.errors import ConfigError, DataFormatError
+from reproduce.report import RunInfo
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001a5f64540"
+    "0000000049454e44ae426082"
+)
+RUN = RunInfo("embedded", "The embedded cohort", False, "abc123", "quick", {"GTEx": 300, "LUAD": 100}, 65, "0.1.0")
+
+
+def verdict(identifier: str, word: str, **other) -> dict:
+    row = {
+        "id": identifier, "statement": f"Claim {identifier} <holds>.", "source": "paper", "margin": 0.01,
+        "challenger": "pmi", "rival": "mice", "effect": 0.05, "low": 0.02, "high": 0.08, "p_supported_holm": 0.001,
+        "p_refuted_holm": 1.0, "n_splits": 10, "verdict": word, "reason": "the difference exceeds the margin",
+    }  # fmt: skip
+    return row | other
+
+
+def write_findings(folder: Path, run: RunInfo = RUN, **verdict_values) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    run.write(folder)
+    rows = [
+        verdict("H1", "supported"),
+        verdict("H2", "refuted"),
+        verdict("T1", "inconclusive", rival="", **verdict_values),
+    ]
+    pd.DataFrame(rows).to_csv(folder / "verdicts.csv", index=False)
+    headline = pd.DataFrame(
+        {
+            "method": ["mice", "pmi", "mice", "pmi"],
+            "label": ["MICE", "PMI", "MICE", "PMI"],
+            "scenario": ["in_place", "in_place", "inductive", "inductive"],
+            "ours": [0.61, 0.62, 0.7, 0.75],
+            "ours_low": [0.6, 0.61, 0.69, 0.74],
+            "ours_high": [0.62, 0.63, 0.71, None],
+            "paper_genome": [None, 0.479, None, 0.707],
+            "paper_alzheimer": [0.574, 0.536, 0.569, 0.63],
+        }
+    )
+    headline.to_csv(folder / "headline.csv", index=False)
+    return folder
+
+
+def write_executed(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    text = "# Inductive imputation\n\n$$R^2 = 1 - \\frac{a}{b}$$\n\nas $x$."
+    output = nbformat.v4.new_output("stream", name="stdout", text="printed by the run")
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell(text),
+        nbformat.v4.new_code_cell("n_splits: int = 1234", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("n_splits = 5678", metadata={"tags": ["injected-parameters"]}),
+        nbformat.v4.new_code_cell("raise SystemExit('executed while rendering')", outputs=[output], execution_count=1),
+    ]
+    nbformat.write(notebook, folder / "03_inductive_imputation.ipynb")
+    return folder
+
+
+def write_figures(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "05_hypothesis_tests.png").write_bytes(PNG)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("build")
+    changes = folder / "CHANGELOG.md"
+    changes.write_text("# Changelog\n\nSee [the lock](requirements.lock).\n", encoding="utf-8")
+    results, figures = write_findings(folder / "results"), write_figures(folder / "figures")
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        index = report.render(write_executed(folder / "notebooks"), results, figures, folder / "html", [changes])
+    assert said.getvalue() == "", "what Sphinx warns of"
+    return folder, index
+
+
+def test_first_page_says_which_data_the_claims_and_the_verdicts(pages):
+    _, index = pages
+    text = index.read_text(encoding="utf-8")
+    assert "simulated data, not measurements" in text and "The embedded cohort" in text and "300 GTEx" in text
+    assert "Claim H1 &lt;holds&gt;." in text
+    for word in ("supported", "refuted", "inconclusive"):
+        assert f'<span class="verdict {word}"' in text
+    assert "0.750" in text and "0.707" in text and "10.3389/fgene.2021.624128" in text
+    assert "05_hypothesis_tests.png" in text
+    assert text.index("simulated data") < text.index("verdict supported") < text.index("0.707")
+    assert "03_inductive_imputation.html" in text and "CHANGELOG.html" in text
+
+
+def test_notebooks_are_rendered_as_they_were_executed(pages):
+    folder, _ = pages
+    text = (folder / "html" / "03_inductive_imputation.html").read_text(encoding="utf-8")
+    assert "printed by the run" in text
+    assert "5678" in text and "1234" not in text, "the parameters in force, not the defaults"
+
+
+def test_pages_need_no_network(pages):
+    folder, _ = pages
+    assert report.remote_resources(folder / "html") == []
+    text = (folder / "html" / "03_inductive_imputation.html").read_text(encoding="utf-8")
+    assert "_static/tex-svg.js" in text and (folder / "html" / "_static" / "tex-svg.js").stat().st_size > 1_000_000
+
+
+def test_nothing_temporary_is_left(pages):
+    folder, _ = pages
+    assert sorted(path.name for path in folder.iterdir()) == ["CHANGELOG.md", "figures", "html", "notebooks", "results"]
+
+
+@pytest.mark.parametrize(
+    ("page", "remote"),
+    [
+        ('<script src="https://cdn.example/x.js"></script>', True),
+        ('<link rel="stylesheet" href="//fonts.example/a.css">', True),
+        ('<img srcset="a.png 1x, https://x.example/b.png 2x">', True),
+        ('<a href="https://doi.org/x">paper</a><link rel="canonical" href="https://x.example">', False),
+        ('<script src="_static/x.js"></script><img src="data:image/png;base64,AA">', False),
+    ],
+)
+def test_what_a_page_would_fetch(tmp_path, page, remote):
+    (tmp_path / "a.html").write_text(page, encoding="utf-8")
+    assert bool(report.remote_resources(tmp_path)) is remote
+
+
+def test_what_a_style_sheet_would_fetch(tmp_path):
+    (tmp_path / "a.css").write_text(
+        '/* url(http://not.example) */ @import "https://x.example/a.css";', encoding="utf-8"
+    )
+    assert report.remote_resources(tmp_path) == ["a.css: https://x.example/a.css"]
+    (tmp_path / "a.css").write_text("p { src: url('../fonts/a.woff2') }", encoding="utf-8")
+    assert report.remote_resources(tmp_path) == []
+
+
+@pytest.mark.parametrize("absent", ["verdicts.csv", "headline.csv", "run.json"])
+def test_a_missing_table_is_an_error_and_leaves_older_pages_alone(tmp_path, absent):
+    results = write_findings(tmp_path / "results")
+    (results / absent).unlink()
+    (tmp_path / "html").mkdir()
+    (tmp_path / "html" / "index.html").write_text("older")
+    with pytest.raises(DataFormatError, match=absent):
+        report.render(write_executed(tmp_path / "n"), results, write_figures(tmp_path / "f"), tmp_path / "html")
+    assert (tmp_path / "html" / "index.html").read_text() == "older"
+
+
+def test_a_missing_figure_or_notebook_is_an_error(tmp_path):
+    results, figures = write_findings(tmp_path / "results"), write_figures(tmp_path / "f")
+    with pytest.raises(DataFormatError, match="no executed notebook"):
+        report.render(tmp_path / "none", results, figures, tmp_path / "html")
+    with pytest.raises(DataFormatError, match="05_hypothesis_tests"):
+        report.render(write_executed(tmp_path / "n"), results, tmp_path / "none", tmp_path / "html")
+
+
+def test_a_table_without_a_column_or_row_is_an_error(tmp_path):
+    results = write_findings(tmp_path)
+    table = pd.read_csv(results / "verdicts.csv")
+    table.drop(columns="effect").to_csv(results / "verdicts.csv", index=False)
+    with pytest.raises(DataFormatError, match="lacks the columns effect"):
+        report.read_findings(results)
+    table.head(0).to_csv(results / "verdicts.csv", index=False)
+    with pytest.raises(DataFormatError, match="no row"):
+        report.read_findings(results)
+    (results / "verdicts.csv").write_text("")
+    with pytest.raises(DataFormatError, match="not a table"):
+        report.read_findings(results)
+
+
+def test_run_description_goes_through_its_file_and_refuses_another(tmp_path):
+    RUN.write(tmp_path)
+    assert RunInfo.read(tmp_path) == RUN
+    (tmp_path / "run.json").write_text(json.dumps({"data": "x", "more": 1}))
+    with pytest.raises(DataFormatError, match="not a run's description"):
+        RunInfo.read(tmp_path)
+
+
+def test_real_data_are_called_real_and_few_splits_are_said(tmp_path):
+    real = RunInfo("student-p53", "Real p53 cohorts", True, "f", "full", {"GTEx": 984}, 64, "0.1.0")
+    findings = report.read_findings(write_findings(tmp_path, real, n_splits=2))
+    page = report.first_page(findings, "f.svg", ["01_a"], [])
+    assert "These pages show real data" in page and "simulated" not in page
+    assert "as few as 2 splits" in page
+    findings = report.read_findings(write_findings(tmp_path, real))
+    assert "as few as" not in report.first_page(findings, "f.svg", ["01_a"], [])
+
+
+def test_readme_changes_between_its_marks_only_and_once(tmp_path):
+    results, figures = write_findings(tmp_path / "results"), write_figures(tmp_path / "figures")
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        f"# Title\n\nbefore\n\n{report.README_BEGIN}\nOLD TEXT\n{report.README_END}\n\nafter\n", encoding="utf-8"
+    )
+    report.write_readme(readme, results, figures)
+    once = readme.read_text(encoding="utf-8")
+    assert once.startswith("# Title\n\nbefore\n\n") and once.endswith("\n\nafter\n") and "OLD TEXT" not in once
+    assert "| PMI | 0.750" in once and "(figures/05_hypothesis_tests.png)" in once and "supported" in once
+    report.write_readme(readme, results, figures)
+    assert readme.read_text(encoding="utf-8") == once
+
+
+@pytest.mark.parametrize("text", ["no marks", f"{report.README_END}\n{report.README_BEGIN}", report.README_BEGIN * 2])
+def test_readme_without_marks_is_refused_and_kept(tmp_path, text):
+    results, figures = write_findings(tmp_path / "results"), write_figures(tmp_path / "figures")
+    (tmp_path / "README.md").write_text(text)
+    with pytest.raises(ConfigError, match="in this order"):
+        report.write_readme(tmp_path / "README.md", results, figures)
+    assert (tmp_path / "README.md").read_text() == text
