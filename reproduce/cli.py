@@ -292,8 +292,10 @@ def _trial(options: argparse.Namespace) -> int:
         print(f"failed: {result.rows['error'].iloc[0]}", file=sys.stderr)
         return 1
     overall = result.rows[result.rows["level"] == "overall"]
-    for row in overall.itertuples():
-        print(f"  {row.group + ' ' if row.group else ''}{row.metric:<12}{row.value:8.4f}")
+    undefined = overall["metric"] == "undefined_genes"  # counts, by metric
+    for row in overall[~undefined | (overall["value"] > 0)].itertuples():
+        name = f"{row.metric}, {row.group}" if row.metric == "undefined_genes" else row.metric
+        print(f"  {row.test:<10}{name:<24}{row.value:8.4f}")
     print(f"  fitted in {overall['fit_seconds'].iloc[0]:.1f} s, filled in {overall['impute_seconds'].iloc[0]:.2f} s")
     r2 = overall.loc[overall["metric"] == "r2", "value"].min()
     if options.at_least is not None and not r2 >= options.at_least:

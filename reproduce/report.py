@@ -139,7 +139,7 @@ def first_page(findings: Findings, figure: str, notebooks: Sequence[str], docume
         _caveat(findings),
         "## Ours beside the paper's",
         headline_table(findings.headline),
-        "R² over hidden entries at 50 % missing (1 is perfect, 0 the gene's mean); ours as mean and 95 % interval over "
+        "R² over hidden entries at 50 % missing (1 is perfect, 0 the gene's mean); ours as mean and 95 % interval over "
         "donor splits. The paper's columns are for other genes and 49 tissues: compare the order of methods "
         "rather than the values.",
         "## The figure to remember",
@@ -152,7 +152,8 @@ def first_page(findings: Findings, figure: str, notebooks: Sequence[str], docume
 
 
 def _data_box(run: RunInfo) -> str:
-    samples = ", ".join(f"{count} {name}" for name, count in run.n_samples.items())
+    by_size = sorted(run.n_samples.items(), key=lambda pair: -pair[1])
+    samples = ", ".join(f"{count} {name}" for name, count in by_size)
     kind = "real data" if run.is_real else "simulated data, not measurements"
     remedy = "" if run.is_real else " For real data see the README: `reproduce download`, then `make report` again."
     return (
@@ -167,8 +168,8 @@ def _caveat(findings: Findings) -> str:
     if fewest >= TOO_FEW:
         return ""
     return (
-        f":::{{note}}\nThis run has as few as {fewest} splits for a claim; verdicts need {TOO_FEW}. "
-        "It shows that everything runs and concludes nothing.\n:::"
+        f":::{{note}}\nThis run has as few as {fewest} split{'s' * (fewest != 1)} for a claim; "
+        f"verdicts need {TOO_FEW}. It shows that everything runs and concludes nothing.\n:::"
     )
 
 
@@ -379,7 +380,7 @@ def readme_section(findings: Findings, figure: str) -> str:
         [
             f"{kind}: {run.title}; {run.n_genes} genes, preset `{run.preset}`.",
             _markdown_table(claims),
-            "R² at 50 % missing, ours (mean and 95 % interval over donor splits) beside the paper's "
+            "R² at 50 % missing, ours (mean and 95 % interval over donor splits) beside the paper's "
             "(other genes, 49 tissues: compare the order of methods, not the values):",
             _markdown_table(summaries.show_headline(findings.headline)),
             f"![R² of each method, ours beside the paper's]({figure})",

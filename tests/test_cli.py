@@ -171,7 +171,8 @@ def trials(monkeypatch):
         value = {
             "metric": "r2",
             "level": "overall",
-            "group": "",
+            "group": "all",
+            "test": "GTEx",
             "value": seen.r2,
             "error": "boom",
             "status": seen.status,
@@ -186,7 +187,7 @@ def trials(monkeypatch):
 def test_trial_prints_the_score(study, trials, capsys):
     options = ["--method", "gaussian", "--seed", "3", "--missing-rate", "0.3", "-p", "shrinkage", "0.2"]
     assert cli.main(["trial", *options]) == 0
-    assert "r2            0.7500" in capsys.readouterr().out
+    assert "GTEx      r2                        0.7500" in capsys.readouterr().out
     assert (trials.trial.seed, trials.trial.missing_rate) == (3, 0.3)
     assert dict(trials.trial.hyperparameters) == {"shrinkage": 0.2}
 
