@@ -1,11 +1,11 @@
-"""What all tests share: where real data lie, and a quiet, single-threaded set-up; never data of its own."""
+"""What all tests share: where real data lie, and a quiet set-up; never data of its own."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-# Before anything imports TensorFlow or starts a BLAS pool: tests are many small computations, and threads only cost there.
+# Before anything imports TensorFlow: quiet, no GPU, no window. Tests are many small computations.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("MPLBACKEND", "agg")
