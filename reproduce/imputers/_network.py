@@ -108,7 +108,7 @@ class NetworkImputer(ExpressionImputer):
         donors = None if covariates is None else covariates.donor
         people = np.arange(n_samples).astype(str) if donors is None else _named(donors)
         names, person = np.unique(people, return_inverse=True)
-        n_held_out = min(int(round(self.validation_fraction * len(names))), len(names) - 1)
+        n_held_out = min(round(self.validation_fraction * len(names)), len(names) - 1)
         held_out = np.zeros(len(names), dtype=bool)
         held_out[generator.permutation(len(names))[:n_held_out]] = True
         return held_out[person]

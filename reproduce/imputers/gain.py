@@ -30,10 +30,10 @@ class GAINImputer(NetworkImputer):
         fitted rows are complete and 0 where they have holes of their own.
     hint_rate : float, default 0.9
         Fraction of the entries that the hint gives away.
-    reconstruction_weight : float, default 10
+    reconstruction_weight : float, default 1
         λ, the weight of the reconstruction of known entries against the adversarial loss.
-    noise_scale : float, default 1
-        Standard deviation of the noise in the holes.
+    noise_scale : float, default 0.1
+        Standard deviation of the noise in the holes, in standardised units.
     learning_rate : float, default 1e-3
         Of both optimizers.
     batch_size, epochs, steps_per_epoch, patience, validation_fraction, unknown_category, random_state
@@ -60,13 +60,13 @@ class GAINImputer(NetworkImputer):
         batch_normalization: bool = True,
         training_missing_rate: object = "auto",
         hint_rate: float = 0.9,
-        reconstruction_weight: float = 10.0,
-        noise_scale: float = 1.0,
+        reconstruction_weight: float = 1.0,
+        noise_scale: float = 0.1,
         learning_rate: float = 1e-3,
         batch_size: int = 32,
         epochs: int = 200,
         steps_per_epoch: int = 30,
-        patience: int | None = 30,
+        patience: int | None = 100,
         validation_fraction: float = 0.1,
         unknown_category: str = "error",
         random_state: int | np.random.RandomState | None = None,

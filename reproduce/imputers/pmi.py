@@ -1,4 +1,4 @@
-"""PMI, the pseudo-mask imputer (Viñas et al. 2021), as an estimator; the network itself is in `reproduce.models.pmi`."""
+"""PMI, the pseudo-mask imputer (Viñas et al. 2021), as an estimator; its network is in `reproduce.models.pmi`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PMIImputer(NetworkImputer):
     epochs : int, default 200
         At most this many.
     steps_per_epoch : int, default 30
-    patience : int or None, default 30
+    patience : int or None, default 100
         Epochs without improvement on the validation rows after which training stops; None never stops early.
     validation_fraction : float, default 0.1
         Fraction of the fitted donors (rows, where donors are not known) whose rows are kept out of training to choose
@@ -64,7 +64,7 @@ class PMIImputer(NetworkImputer):
         batch_size: int = 32,
         epochs: int = 200,
         steps_per_epoch: int = 30,
-        patience: int | None = 30,
+        patience: int | None = 100,
         validation_fraction: float = 0.1,
         unknown_category: str = "error",
         random_state: int | np.random.RandomState | None = None,

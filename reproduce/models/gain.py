@@ -14,7 +14,7 @@ Without the discriminator (GAIN-MSE-GTEx) only the last term remains.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
 import tensorflow as tf
@@ -51,12 +51,12 @@ class GAINSettings:
         Adam's, for both.
     """
 
-    hidden: HiddenSettings = HiddenSettings()
+    hidden: HiddenSettings = field(default_factory=HiddenSettings)
     discriminator: bool = True
     training_missing_rate: float = 0.5
     hint_rate: float = 0.9
-    reconstruction_weight: float = 10.0
-    noise_scale: float = 1.0
+    reconstruction_weight: float = 1.0
+    noise_scale: float = 0.1
     learning_rate: float = 1e-3
 
 

@@ -12,7 +12,7 @@ where m says which entries are known and b is 1 with probability 1 − (fraction
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
 import tensorflow as tf
@@ -40,7 +40,7 @@ class PMISettings:
         Adam's.
     """
 
-    hidden: HiddenSettings = HiddenSettings()
+    hidden: HiddenSettings = field(default_factory=HiddenSettings)
     pseudo_missing_rate: tuple[float, float] = (0.5, 0.5)
     learning_rate: float = 1e-3
 

@@ -77,7 +77,7 @@ class TrainingSettings:
     epochs: int = 200
     steps_per_epoch: int = 30
     batch_size: int = 32
-    patience: int | None = 30
+    patience: int | None = 100
     validation_missing_rate: float = 0.5
 
 
