@@ -28,6 +28,7 @@ import pandas as pd
 
 import reproduce
 from reproduce.errors import ConfigError
+from reproduce.experiments.provenance import code_fingerprint
 from reproduce.masking import MECHANISMS, SCENARIOS, draw_evaluation_mask, draw_training_mask
 from reproduce.metrics import score
 from reproduce.preprocessing import TRANSFORMS, CohortMatch, ExpressionTransform, match_cohort
@@ -36,9 +37,6 @@ from reproduce.splits import TEST_FRACTION, split_by_donor
 if TYPE_CHECKING:
     from anndata import AnnData
 
-#: Raised when a change of the code changes numbers, so that stored results of the older code are not taken for new
-#: ones.
-NUMBERS_VERSION = 1
 TRAINING_ROWS = ("complete", "masked")
 COVARIATES = ("tissue", "sex", "age", "donor")
 #: Not a method: the conditional expectation under the law that the embedded cohort was drawn from. Nothing can do
@@ -179,6 +177,10 @@ class Trial:
             )
 
     @property
+    def _module(self) -> str:
+        return "reproduce.loaders.embedded" if self.method == ORACLE else _method(self.method).target.partition(":")[0]
+
+    @property
     def config_hash(self) -> str:
         """Digest of the method's target and resolved hyperparameters."""
         if self.method == ORACLE:
@@ -187,9 +189,9 @@ class Trial:
         return _digest({"target": method.target, **dict(method.parameters), **dict(self.hyperparameters)})
 
     def trial_id(self, fingerprint: str) -> str:
-        """Identity of the result of this trial on the data with the given fingerprint."""
+        """Identity of the result of this trial by the present code on the data with the given fingerprint."""
         content = {**asdict(self), "hyperparameters": dict(self.hyperparameters), "seed": int(self.seed)}
-        return _digest([NUMBERS_VERSION, fingerprint, self.config_hash, content])
+        return _digest([code_fingerprint(self._module), fingerprint, self.config_hash, content])
 
     def describe(self) -> str:
         """Short text for progress lines and error messages."""
