@@ -195,9 +195,7 @@ class GAINNetwork(keras.Model):
         visible = batch["observed"] * (1.0 - bits_below(batch["hide"], self.settings.training_missing_rate))
         noise = batch["noise"] * self.settings.noise_scale
         with tf.GradientTape() as tape:
-            prediction = self.generator(
-                x, noise, visible, codes, numeric, dropout_bits=batch["dropout"], training=True
-            )
+            prediction = self.generator(x, noise, visible, codes, numeric, dropout_bits=batch["dropout"], training=True)
             reconstruction = masked_mean_squared_error(x, prediction, visible)
             loss = self.settings.reconstruction_weight * reconstruction
             if self.discriminator:

@@ -268,9 +268,7 @@ def _batch_rows(n_samples: int, settings: TrainingSettings, seed: int) -> np.nda
     return passes.ravel()[:total].reshape(settings.epochs, settings.steps_per_epoch, settings.batch_size)
 
 
-def _hide_once(
-    data: TrainingData, missing_rate: float, seed: int
-) -> tuple[TrainingData, np.ndarray, np.ndarray]:
+def _hide_once(data: TrainingData, missing_rate: float, seed: int) -> tuple[TrainingData, np.ndarray, np.ndarray]:
     """The validation rows, what is visible of them and what is asked, both float32 (n_samples, n_genes)."""
     hidden = np.random.default_rng(seed).random(data.observed.shape) < missing_rate
     return data, data.observed * ~hidden, data.observed * hidden

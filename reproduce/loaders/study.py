@@ -1,0 +1,228 @@
+"""The cohorts of the study from whichever source is at hand, told by name; never guesses and never falls back.
+
+Sources: the embedded cohort (simulated, always there), the files of the GTEx portal and cBioPortal, and the cleaned
+tables of an earlier student study. `REPRODUCE_DATA` names the data folder; where it is unset that is ``data/`` here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reproduce.errors import ConfigError, DataFormatError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from reproduce.loaders.embedded import Truth
+
+__all__ = ["SOURCES", "Study", "data_folder", "detect_source", "load_study"]
+
+DATA_VARIABLE = "REPRODUCE_DATA"
+#: Names that `load_study` takes, and what the report calls them.
+SOURCES = {
+    "embedded": "Embedded cohort: simulated GTEx lung and colon, TCGA LUAD and COADREAD",
+    "gtex-tcga-p53": "GTEx v8 lung and transverse colon, TCGA LUAD and COADREAD, as the portals ship them",
+    "student-p53": "GTEx v8 lung and transverse colon, TCGA LUAD and COADREAD, cleaned tables of the student study",
+}
+_COUNTS = ("gene_reads_2017-06-05_v8_lung.gct", "gene_reads_2017-06-05_v8_colon_transverse.gct")
+_PHENOTYPES = "GTEx_Analysis_v8_Annotations_SubjectPhenotypesDS.txt"
+_TUMOURS = {
+    "LUAD": ("luad_tcga", "TCGA-LUAD", "Lung"),
+    "COADREAD": ("coadread_tcga", "TCGA-COADREAD", "Colon - Transverse"),
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """The cohorts that the notebooks compare, and where they came from.
+
+    Attributes
+    ----------
+    name : str
+        Key of `SOURCES`; `load_study` takes it.
+    title : str
+        For headings.
+    cohorts : mapping of str to AnnData
+        "GTEx", "LUAD" and "COADREAD"; X in the source's linear units.
+    is_real : bool
+        False for the simulation.
+    notes : tuple of str
+        What was dropped, renamed or assumed on the way in.
+    fingerprint : str
+        First 12 hexadecimal digits of the SHA-256 of values, genes and sample tables.
+    truth : Truth or None
+        The law the data were drawn from, where they were simulated.
+    """
+
+    name: str
+    title: str
+    cohorts: Mapping[str, AnnData]
+    is_real: bool
+    notes: tuple[str, ...]
+    fingerprint: str
+    truth: Truth | None = None
+
+
+def data_folder() -> Path:
+    """Where downloads land: ``REPRODUCE_DATA``, or the checkout's ``data/``."""
+    named = os.environ.get(DATA_VARIABLE)
+    return Path(named).expanduser() if named else Path(__file__).resolve().parents[2] / "data"
+
+
+def detect_source(folder: str | Path) -> str:
+    """Which real source a folder holds.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    str
+        "gtex-tcga-p53" or "student-p53".
+
+    Raises
+    ------
+    DataFormatError
+        If the folder is absent, holds neither, or both.
+    """
+    from reproduce.loaders.student import STUDENT_FILES, student_folder
+
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataFormatError(f"{folder}: no such folder; set {DATA_VARIABLE} to a folder with data, or unset it")
+    found = [
+        name
+        for name, place in (("gtex-tcga-p53", _portal_folder(folder)), ("student-p53", student_folder(folder)))
+        if place
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DataFormatError(f"{folder}: holds {' and '.join(found)}; say which by --data NAME")
+    raise DataFormatError(
+        f"{folder}: no data known here. Expected are the portals' files ({_COUNTS[0]}.gz, …; `reproduce download "
+        f"gtex-tcga-p53` fetches them) or the student study's tables ({STUDENT_FILES[0]}, …). "
+        f"Mend {DATA_VARIABLE}, or unset it to use the embedded cohort."
+    )
+
+
+def load_study(
+    data: str | None = None, *, gene_set: str = "p53", seed: int = 0, keep_mislabelled: bool = False
+) -> Study:
+    """Load GTEx and both tumour cohorts from one source.
+
+    Parameters
+    ----------
+    data : {"embedded", "gtex-tcga-p53", "student-p53", "auto"} or None
+        "auto" or None: what the folder in ``REPRODUCE_DATA`` holds where that is set, else the embedded cohort.
+    gene_set : str, default "p53"
+        Genes to load. The embedded cohort and the student study's tables hold the p53 genes only.
+    seed : int, default 0
+        Of the simulation; real data do not depend on it.
+    keep_mislabelled : bool, default False
+        Keep the student study's TCGA row "PTEN" under its true name TEP1.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    ConfigError
+        For an unknown source, or an option that does not apply to it.
+    DataFormatError
+        If the files are absent or damaged.
+    """
+    if data in (None, "auto"):
+        data = detect_source(data_folder()) if os.environ.get(DATA_VARIABLE) else "embedded"
+    if data not in SOURCES:
+        raise ConfigError(f"Unknown data {data!r}; known are {', '.join(SOURCES)} and auto.")
+    if data != "gtex-tcga-p53" and gene_set != "p53":
+        raise ConfigError(f"{data} holds the p53 genes only, not {gene_set!r}; use gtex-tcga-p53.")
+    if keep_mislabelled and data != "student-p53":
+        raise ConfigError("keep_mislabelled applies to student-p53 alone; other sources have no mislabelled gene.")
+    if data == "embedded":
+        return _embedded(seed)
+    cohorts = _student(keep_mislabelled) if data == "student-p53" else _portal(gene_set)
+    return _study(data, cohorts, is_real=True)
+
+
+def _embedded(seed: int) -> Study:
+    from reproduce.loaders.embedded import simulate_cohorts
+
+    simulated = simulate_cohorts(seed)
+    return _study("embedded", simulated.cohorts, is_real=False, truth=simulated.truth)
+
+
+def _student(keep_mislabelled: bool) -> dict[str, AnnData]:
+    from reproduce.loaders.student import STUDENT_FILES, load_student_gtex, load_student_tcga, student_folder
+
+    folder = student_folder(data_folder())
+    if folder is None:
+        raise DataFormatError(
+            f"{data_folder()}: the student study's tables ({', '.join(STUDENT_FILES)}) are not here; set "
+            f"{DATA_VARIABLE} to their folder"
+        )
+    tumours = {name: load_student_tcga(folder, name, keep_mislabelled=keep_mislabelled) for name in _TUMOURS}
+    return {"GTEx": load_student_gtex(folder), **tumours}
+
+
+def _portal(gene_set: str) -> dict[str, AnnData]:
+    from reproduce.loaders.cbioportal import read_cbioportal_study
+    from reproduce.loaders.download import verify_dataset
+    from reproduce.loaders.gene_sets import gene_set as genes_of
+    from reproduce.loaders.gtex import load_gtex_tissues
+
+    folder = _portal_folder(data_folder())
+    if folder is None:
+        raise DataFormatError(
+            f"{data_folder()}: no GTEx counts ({_COUNTS[0]}.gz) here; `reproduce download gtex-tcga-p53` fetches "
+            "them, with --from FOLDER from a folder that has them already"
+        )
+    verify_dataset(folder)
+    genes = genes_of(gene_set)
+    tables = [_one_of(folder, name, f"{name}.gz") for name in _COUNTS]
+    cohorts = {"GTEx": load_gtex_tissues(tables, _one_of(folder, _PHENOTYPES), genes)}
+    for name, (study, cohort, tissue) in _TUMOURS.items():
+        path = _one_of(folder, f"{study}.tar.gz", study)
+        cohorts[name] = read_cbioportal_study(path, genes, cohort=cohort, tissue=tissue)
+    return cohorts
+
+
+def _portal_folder(folder: Path) -> Path | None:
+    """The folder of the portals' files: `folder` or its subfolder of the data set's name."""
+    for candidate in (folder / "gtex-tcga-p53", folder):
+        if any((candidate / f"{_COUNTS[0]}{end}").is_file() for end in ("", ".gz")):
+            return candidate
+    return None
+
+
+def _one_of(folder: Path, *names: str) -> Path:
+    for name in names:
+        if (folder / name).exists():
+            return folder / name
+    raise DataFormatError(
+        f"{folder}: {' or '.join(names)} is not here; `reproduce download gtex-tcga-p53` fetches what is absent"
+    )
+
+
+def _study(name: str, cohorts: dict[str, AnnData], *, is_real: bool, truth: Truth | None = None) -> Study:
+    notes = tuple(f"{label}: {note}" for label, cohort in cohorts.items() for note in cohort.uns["notes"])
+    return Study(name, SOURCES[name], cohorts, is_real, notes, _fingerprint(cohorts), truth)
+
+
+def _fingerprint(cohorts: Mapping[str, AnnData]) -> str:
+    digest = hashlib.sha256()
+    for name, cohort in cohorts.items():
+        digest.update(f"{name}|{'|'.join(cohort.var_names)}\n".encode())
+        digest.update(np.ascontiguousarray(cohort.X, dtype="<f4").tobytes())
+        digest.update(cohort.obs.to_csv(lineterminator="\n").encode())
+    return digest.hexdigest()[:12]
