@@ -37,7 +37,7 @@ PALETTE = {
     "oracle": "#000000",
 }
 COHORTS = {"GTEx": "#0072B2", "LUAD": "#D55E00", "COADREAD": "#009E73"}
-VERDICTS = {"supported": "#009E73", "refuted": "#D55E00", "inconclusive": "#999999"}
+VERDICTS = {"supported": "#00704F", "refuted": "#A6192E", "inconclusive": "#666666"}
 STYLE = {
     "figure.dpi": 110,
     "savefig.dpi": 160,
@@ -201,7 +201,7 @@ def training_curves(histories: pd.DataFrame, ax: Axes) -> Axes:
         ax.plot([], [], color=_colour(method), lw=1.8, label=label_of(method))
     ax.plot([], [], "k--", lw=1, label="training")
     ax.plot([], [], "k-", lw=1, label="validation")
-    ax.set(xlabel="epoch", ylabel="squared error of hidden entries\n(standardised genes)", ylim=(0, top * 1.05 or 1))
+    ax.set(xlabel="epoch", ylabel="squared error (standardised genes)", ylim=(0, top * 1.05 or 1))
     ax.legend(ncols=2)
     return ax
 
@@ -251,7 +251,7 @@ def gene_spread(table: pd.DataFrame, ax: Axes) -> Axes:
         ax.plot(group["mean"], group["sd"], "o", ms=4, mew=0, alpha=0.6, color=COHORTS.get(cohort), label=cohort)
     ax.set(xlabel="mean of log(1 + x)", ylabel="standard deviation of log(1 + x)")
     ax.set_ylim(bottom=0)
-    ax.legend()
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return ax
 
 
@@ -280,28 +280,32 @@ def scales(table: pd.DataFrame, ax: Axes, order: Iterable[str] = ("raw", "log1p"
 
 
 def forest(contrasts: pd.DataFrame, verdicts: pd.DataFrame, ax: Axes) -> Axes:
-    """Paired differences with 95 % intervals and the practical margin; coloured by the verdict on the whole
-    hypothesis.
+    """Paired differences with 95 % intervals in the challenger's colour, the practical margin, and each claim's
+    verdict.
     """
     decided = verdicts.set_index("id")["verdict"]
     table = contrasts[contrasts["n_splits"] > 0].iloc[::-1].reset_index(drop=True)
     names = []
     for y, row in table.iterrows():
-        colour = VERDICTS[decided[row["id"]]]
+        colour = _colour(row["challenger"])
         if np.isfinite(row["low"]):
             ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=2)
-        ax.plot(row["mean"], y, "o", color=_colour(row["challenger"]), ms=6, mec="white", mew=0.6)
+        ax.plot(row["mean"], y, "o", color=colour, ms=6, mec="white", mew=0.6)
         rival = label_of(row["rival"]) if row["rival"] else "gene means"
         names.append(f"{row['id']}  {label_of(row['challenger'])} − {rival}")
+    for claim, rows in table.groupby("id").groups.items():
+        at = (1.02, (min(rows) + max(rows)) / 2)
+        text = f"{claim} {decided[claim]}"
+        ax.annotate(
+            text, at, xycoords=("axes fraction", "data"), va="center", color=VERDICTS[decided[claim]], weight="bold"
+        )
+        ax.axhline(min(rows) - 0.5, color="0.85", lw=0.8, zorder=0)
     ax.axvline(0, color="0.6", lw=0.8, zorder=0)
     for margin in contrasts["margin"].unique():
         ax.axvline(margin, color="0.3", lw=0.8, ls=":", zorder=0)
     ax.set_yticks(range(len(table)), names)
-    for verdict, colour in VERDICTS.items():
-        ax.plot([], [], color=colour, lw=2, label=verdict)
-    ax.plot([], [], color="0.3", lw=0.8, ls=":", label="practical margin")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.14), ncols=4)
-    ax.set_xlabel("difference in R² (paired over splits)")
+    ax.set_ylim(-0.5, len(table) - 0.5)
+    ax.set_xlabel("difference in R² (paired over splits); dotted: practical margin")
     ax.grid(axis="x", color="0.92")
     return ax
 
