@@ -270,10 +270,8 @@ def cohort_overview(study) -> pd.DataFrame:
 
 
 def notes_table(study) -> pd.DataFrame:
-    """What reading the data dropped, renamed or assumed, cohort by cohort."""
-    rows = [{"cohort": "all", "note": note} for note in study.notes]
-    rows += [{"cohort": key, "note": note} for key, c in study.cohorts.items() for note in c.uns.get("notes", [])]
-    return pd.DataFrame(rows, columns=["cohort", "note"]).drop_duplicates(ignore_index=True)
+    """What reading the data dropped, renamed or assumed: one row per note, which says its cohort."""
+    return pd.DataFrame({"note": list(dict.fromkeys(study.notes))})
 
 
 def sample_totals(study) -> pd.DataFrame:

@@ -132,9 +132,9 @@ def study(**cohorts):
         obs = {"donor": [f"{key}{i}" for i in range(n)], "tissue": "Lung", "sex": "female", "age": 50.0}
         obs = pd.DataFrame(obs, index=[f"{key}-{i}" for i in range(n)])
         made[key] = anndata.AnnData(np.asarray(X, dtype=np.float32), obs, pd.DataFrame(index=list("ABC"[: len(X[0])])))
-        made[key].uns |= {"units": "counts", "notes": [f"note on {key}"]}
+        made[key].uns["units"] = "counts"
     return types.SimpleNamespace(
-        name="s", title="Tiny study", cohorts=made, is_real=False, notes=("for all",), fingerprint="abc"
+        name="s", title="Tiny study", cohorts=made, is_real=False, notes=("GTEx: a gene went",), fingerprint="abc"
     )
 
 
@@ -145,7 +145,7 @@ def test_the_cohorts_are_described_as_they_are():
     assert overview.loc["LUAD", "zeros"] == 0.5 and overview.loc["GTEx", "missing"] == pytest.approx(1 / 6)
     assert overview.loc["GTEx", "median total"] == 5.0
     assert summaries.genes_by_cohort(tiny).to_dict("records") == [{"gene": "C", "GTEx": "yes", "LUAD": "no"}]
-    assert list(summaries.notes_table(tiny)["note"]) == ["for all", "note on GTEx", "note on LUAD"]
+    assert list(summaries.notes_table(tiny)["note"]) == ["GTEx: a gene went"]
     quality = summaries.gene_quality(tiny).set_index(["cohort", "gene"])
     assert quality.loc[("LUAD", "A"), "mean"] == pytest.approx(np.log(2) / 2)
     assert summaries.sample_totals(tiny)["total"].tolist() == [3, 7, 3, 0]
