@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from anndata import AnnData
+
     from reproduce.loaders.study import Study
 
 

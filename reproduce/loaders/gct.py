@@ -1,0 +1,283 @@
+"""Reads GTEx's .gct and .gct.gz tables line by line, keeping the wanted genes; never holds the whole table unless asked.
+
+The format: ``#1.2``; a line with the numbers of genes and samples; a header ``Name  Description  samples…`` (per-tissue files
+have a column ``id`` before it); one line a gene. The second line is not trusted, since excerpts keep the original's. Rows whose
+Ensembl id ends in ``_PAR_Y`` are skipped: GENCODE's second copy, on Y, of a pseudo-autosomal gene, to which no read is assigned.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from reproduce.errors import ConfigError, DataFormatError
+from reproduce.loaders._kinds import GZIP_MAGIC, refuse_other_kinds
+from reproduce.loaders.container import refuse_duplicates, some
+from reproduce.loaders.gene_sets import GeneSet, gene_set
+
+__all__ = ["GctTable", "check_gct", "read_gct", "read_gct_samples"]
+
+_EXPECTED = "a GTEx .gct table"
+_BUFFER = 1 << 20
+
+
+@dataclass(frozen=True)
+class GctTable:
+    """Some genes of a .gct table.
+
+    Attributes
+    ----------
+    X : ndarray, (n_samples, n_genes), float64
+    samples : tuple of str, (n_samples,)
+    symbols, ensembl_ids : tuple of str, (n_genes,)
+        Symbols of the gene set where one was asked for, otherwise the column ``Description``; ids without version.
+    notes : tuple of str
+    """
+
+    X: np.ndarray = field(repr=False)
+    samples: tuple[str, ...] = field(repr=False)
+    symbols: tuple[str, ...]
+    ensembl_ids: tuple[str, ...] = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
+def read_gct(
+    path: str | Path,
+    genes: str | GeneSet | None = None,
+    *,
+    samples: Sequence[str] | None = None,
+    missing: str = "error",
+) -> GctTable:
+    """Read genes of a .gct or .gct.gz table.
+
+    Parameters
+    ----------
+    path : path
+    genes : str or GeneSet, optional
+        Genes to keep, in that order. A gene is the row with its Ensembl id (version ignored); only if there is none, the
+        row with its symbol. None keeps every row, which takes 8 bytes a value.
+    samples : sequence of str, optional
+        Samples to keep, in that order.
+    missing : {"error", "report"}
+        What to do about genes of the set that the table lacks.
+
+    Returns
+    -------
+    GctTable
+
+    Raises
+    ------
+    DataFormatError
+        If the file is of another kind, cut short, has a wanted gene or a sample twice, lacks a wanted gene or sample, or
+        holds a value that is not a finite number >= 0.
+    """
+    if missing not in ("error", "report"):
+        raise ConfigError(f"missing={missing!r}: choose 'error' or 'report'")
+    path = Path(path)
+    wanted = None if genes is None else gene_set(genes)
+    with _reading(path) as lines:
+        header = _read_header(lines, path)
+        columns = _sample_columns(header, samples, path)
+        rows, n_rows = _read_rows(lines, header, columns, wanted, path)
+    notes = []
+    if n_rows != header.declared[0]:
+        notes.append(f"{path.name} declares {header.declared[0]} genes and holds {n_rows}")
+    if len(header.samples) != header.declared[1]:
+        notes.append(f"{path.name} declares {header.declared[1]} samples and holds {len(header.samples)}")
+    kept_samples = [header.samples[column] for column in columns]
+    if wanted is None:
+        refuse_duplicates([row.name for row in rows], "gene", str(path))
+        chosen = [(row, row.symbol, row.name) for row in rows]
+    else:
+        chosen, absent = _choose(rows, wanted, path)
+        if absent and (missing == "error" or not chosen):
+            raise DataFormatError(
+                f"{path}: {len(absent)} of {len(wanted)} genes of the set '{wanted.name}' are not in it ({some(absent)}). "
+                f"It holds {n_rows} of the {header.declared[0]} genes it declares: if that is fewer, it is an excerpt or cut "
+                "short; get the whole file, or pass missing='report' to go on without these genes"
+            )
+        if absent:
+            notes.append(f"{len(absent)} genes of the set are not in {path.name}: {', '.join(absent)}")
+    X = np.empty((len(kept_samples), len(chosen)))
+    for j, (row, _, _) in enumerate(chosen):
+        X[:, j] = row.values
+    return GctTable(
+        X, tuple(kept_samples), tuple(symbol for _, symbol, _ in chosen), tuple(name for _, _, name in chosen), tuple(notes)
+    )
+
+
+def read_gct_samples(path: str | Path) -> tuple[str, ...]:
+    """Sample ids of a .gct or .gct.gz table, from its header alone."""
+    path = Path(path)
+    with _reading(path) as lines:
+        return _read_header(lines, path).samples
+
+
+def check_gct(path: str | Path) -> None:
+    """Read a whole table for its form alone: every line has all fields and the compression is intact.
+
+    Raises
+    ------
+    DataFormatError
+        As `read_gct`, without looking at the values.
+    """
+    path = Path(path)
+    with _reading(path) as lines:
+        header = _read_header(lines, path)
+        for _ in _whole_lines(lines, header, path):
+            pass
+
+
+@dataclass(frozen=True)
+class _Header:
+    declared: tuple[int, int]
+    lead: int  # columns before the samples: id (optional), Name, Description
+    samples: tuple[str, ...]
+
+    @property
+    def n_fields(self) -> int:
+        return self.lead + len(self.samples)
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str  # Ensembl id without version
+    symbol: str
+    values: np.ndarray
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[BinaryIO]:
+    """The file's uncompressed bytes; damage to the compression becomes a `DataFormatError`."""
+    try:
+        with open(path, "rb") as raw:
+            compressed = raw.read(2) == GZIP_MAGIC
+            raw.seek(0)
+            stream = io.BufferedReader(gzip.GzipFile(fileobj=raw), _BUFFER) if compressed else raw
+            refuse_other_kinds(path, _EXPECTED, head=_peek(stream))
+            yield stream
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataFormatError(f"{path}: the compressed file is cut short or damaged ({error}); get it again") from error
+    except OSError as error:
+        raise DataFormatError(f"{path}: cannot be read ({error.strerror or error}); {_EXPECTED} is expected") from error
+
+
+def _peek(stream: BinaryIO) -> bytes:
+    return stream.peek(1024)[:1024]
+
+
+def _read_header(lines: BinaryIO, path: Path) -> _Header:
+    version, shape, names = (lines.readline().rstrip(b"\r\n").decode("utf-8", "replace") for _ in range(3))
+    if version.strip() != "#1.2":
+        raise DataFormatError(f"{path}: the first line is {version[:40]!r}, not '#1.2'; {_EXPECTED} is expected")
+    try:
+        n_genes, n_samples = (int(number) for number in shape.split("\t")[:2])
+    except ValueError:
+        raise DataFormatError(f"{path}: line 2 is {shape[:40]!r}, not the numbers of genes and samples") from None
+    fields = names.split("\t")
+    lead = 3 if fields[0].lower() == "id" else 2
+    if [name.lower() for name in fields[lead - 2 : lead]] != ["name", "description"]:
+        raise DataFormatError(f"{path}: line 3 begins {names[:40]!r}, not with the columns Name and Description")
+    samples = tuple(fields[lead:])
+    if not samples:
+        raise DataFormatError(f"{path}: line 3 names no sample")
+    refuse_duplicates(samples, "sample", str(path))
+    return _Header((n_genes, n_samples), lead, samples)
+
+
+def _sample_columns(header: _Header, samples: Sequence[str] | None, path: Path) -> list[int]:
+    if samples is None:
+        return list(range(len(header.samples)))
+    position = {sample: column for column, sample in enumerate(header.samples)}
+    absent = [sample for sample in samples if sample not in position]
+    if absent:
+        raise DataFormatError(f"{path}: {len(absent)} of {len(samples)} samples are not in it: {some(absent)}")
+    return [position[sample] for sample in samples]
+
+
+def _whole_lines(lines: BinaryIO, header: _Header, path: Path) -> Iterator[tuple[int, bytes]]:
+    """Line numbers and lines (without their end), each with all its fields."""
+    line, number = b"\n", 3
+    for number, line in enumerate(lines, start=4):
+        text = line.rstrip(b"\r\n")
+        if not text:
+            continue
+        if (n_fields := text.count(b"\t") + 1) != header.n_fields:
+            raise DataFormatError(
+                f"{path}: line {number} has {n_fields} fields, the header {header.n_fields}; "
+                "the file is cut short or damaged: get it again"
+            )
+        yield number, text
+    # A number cut in half still looks like a number: without its line end, trust the last line only if it was due.
+    if not line.endswith(b"\n") and number - 3 < header.declared[0]:
+        raise DataFormatError(f"{path}: line {number} has no end; the file is cut short: get it again")
+
+
+def _read_rows(
+    lines: BinaryIO, header: _Header, columns: list[int], wanted: GeneSet | None, path: Path
+) -> tuple[list[_Row], int]:
+    """Rows that may be wanted, and the number of all rows."""
+    by_id = {} if wanted is None else wanted.symbol_of_ensembl
+    by_symbol = set() if wanted is None else set(wanted.symbols)
+    rows: list[_Row] = []
+    n_rows = 0
+    for number, line in _whole_lines(lines, header, path):
+        n_rows += 1
+        *_, name, symbol, rest = line.split(b"\t", header.lead)
+        name, symbol = name.decode("utf-8", "replace"), symbol.decode("utf-8", "replace")
+        if name.endswith("_PAR_Y"):
+            continue
+        name = name.split(".")[0]
+        if wanted is None or name in by_id or symbol in by_symbol:
+            rows.append(_Row(name, symbol, _parse(rest, header, columns, f"{path}: line {number}, gene {symbol}")))
+    if n_rows == 0:
+        raise DataFormatError(f"{path}: there is no gene under the header; the file is cut short: get it again")
+    return rows, n_rows
+
+
+def _parse(rest: bytes, header: _Header, columns: list[int], place: str) -> np.ndarray:
+    fields = rest.split(b"\t")
+    fields = [fields[column] for column in columns]
+    try:
+        values = np.array(fields).astype(np.float64)
+    except ValueError:
+        values = np.array([_number(text) for text in fields])
+    bad = ~np.isfinite(values) | (values < 0)
+    if bad.any():
+        first = int(np.flatnonzero(bad)[0])
+        raise DataFormatError(
+            f"{place}, sample {header.samples[columns[first]]}: {fields[first].decode('utf-8', 'replace')!r} is not a finite "
+            "number >= 0; the file is damaged or not on a linear scale"
+        )
+    return values
+
+
+def _number(text: bytes) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan
+
+
+def _choose(rows: list[_Row], wanted: GeneSet, path: Path) -> tuple[list[tuple[_Row, str, str]], list[str]]:
+    """For each gene its one row: by Ensembl id, else by symbol; and the genes without any."""
+    chosen, absent = [], []
+    for symbol, ensembl_id in wanted.ensembl_of_symbol.items():
+        candidates = [row for row in rows if row.name == ensembl_id] or [row for row in rows if row.symbol == symbol]
+        if len(candidates) > 1:
+            raise DataFormatError(
+                f"{path}: gene {symbol} ({ensembl_id}) occurs {len(candidates)} times; keep the row that is meant"
+            )
+        if candidates:
+            chosen.append((candidates[0], symbol, candidates[0].name))
+        else:
+            absent.append(symbol)
+    return chosen, absent

@@ -1,0 +1,292 @@
+"""GTEx v8 as its portal ships it: expression, sample and donor tables into one cohort; never guesses a tissue or a donor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from reproduce.errors import DataFormatError
+from reproduce.loaders._kinds import refuse_other_kinds
+from reproduce.loaders.container import make_cohort, refuse_duplicates, some
+from reproduce.loaders.gct import GctTable, read_gct, read_gct_samples
+from reproduce.loaders.gene_sets import GeneSet
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = [
+    "GTEX_SEX",
+    "GTEX_TISSUES",
+    "GTEX_UNITS",
+    "gtex_donor",
+    "load_gtex_all_samples",
+    "load_gtex_tissues",
+    "read_sample_attributes",
+    "read_subject_phenotypes",
+    "tissue_of_file",
+]
+
+GTEX_UNITS = "read counts (RNA-SeQC)"
+_TPM_UNITS = "transcripts per million (TPM)"
+GTEX_SEX = {"1": "male", "2": "female"}
+
+# SMTSD: GTEx's names of its 54 tissues.
+GTEX_TISSUES: tuple[str, ...] = (
+    "Adipose - Subcutaneous",
+    "Adipose - Visceral (Omentum)",
+    "Adrenal Gland",
+    "Artery - Aorta",
+    "Artery - Coronary",
+    "Artery - Tibial",
+    "Bladder",
+    "Brain - Amygdala",
+    "Brain - Anterior cingulate cortex (BA24)",
+    "Brain - Caudate (basal ganglia)",
+    "Brain - Cerebellar Hemisphere",
+    "Brain - Cerebellum",
+    "Brain - Cortex",
+    "Brain - Frontal Cortex (BA9)",
+    "Brain - Hippocampus",
+    "Brain - Hypothalamus",
+    "Brain - Nucleus accumbens (basal ganglia)",
+    "Brain - Putamen (basal ganglia)",
+    "Brain - Spinal cord (cervical c-1)",
+    "Brain - Substantia nigra",
+    "Breast - Mammary Tissue",
+    "Cells - Cultured fibroblasts",
+    "Cells - EBV-transformed lymphocytes",
+    "Cervix - Ectocervix",
+    "Cervix - Endocervix",
+    "Colon - Sigmoid",
+    "Colon - Transverse",
+    "Esophagus - Gastroesophageal Junction",
+    "Esophagus - Mucosa",
+    "Esophagus - Muscularis",
+    "Fallopian Tube",
+    "Heart - Atrial Appendage",
+    "Heart - Left Ventricle",
+    "Kidney - Cortex",
+    "Kidney - Medulla",
+    "Liver",
+    "Lung",
+    "Minor Salivary Gland",
+    "Muscle - Skeletal",
+    "Nerve - Tibial",
+    "Ovary",
+    "Pancreas",
+    "Pituitary",
+    "Prostate",
+    "Skin - Not Sun Exposed (Suprapubic)",
+    "Skin - Sun Exposed (Lower leg)",
+    "Small Intestine - Terminal Ileum",
+    "Spleen",
+    "Stomach",
+    "Testis",
+    "Thyroid",
+    "Uterus",
+    "Vagina",
+    "Whole Blood",
+)
+
+
+def load_gtex_tissues(
+    tables: Iterable[str | Path],
+    phenotypes: str | Path,
+    genes: str | GeneSet,
+    *,
+    missing: str = "error",
+) -> AnnData:
+    """One cohort from per-tissue tables; the tissue is taken from each file's name.
+
+    Parameters
+    ----------
+    tables : iterable of path
+        E.g. ``gene_reads_2017-06-05_v8_lung.gct.gz``; reads or TPM, not both.
+    phenotypes : path
+        ``GTEx_Analysis_v8_Annotations_SubjectPhenotypesDS.txt``.
+    genes : str or GeneSet
+    missing : {"error", "report"}
+        What to do about genes that a table lacks: a gene that any of the tables lacks is left out of all.
+
+    Returns
+    -------
+    AnnData
+        ``X`` (n_samples, n_genes) in read counts or TPM by the file names.
+
+    Raises
+    ------
+    DataFormatError
+    """
+    paths = [Path(path) for path in tables]
+    if not paths:
+        raise DataFormatError("no GTEx table was given")
+    parts = [(path, tissue_of_file(path), read_gct(path, genes, missing=missing)) for path in paths]
+    common = [symbol for symbol in parts[0][2].symbols if all(symbol in table.symbols for _, _, table in parts)]
+    if not common:
+        raise DataFormatError(f"{some(path.name for path in paths)} have no gene of the set in common")
+    first = parts[0][2]
+    X = np.vstack([table.X[:, [table.symbols.index(symbol) for symbol in common]] for _, _, table in parts])
+    samples = [sample for _, _, table in parts for sample in table.samples]
+    tissues = [tissue for _, tissue, table in parts for _ in table.samples]
+    place = ", ".join(str(path) for path in paths)
+    refuse_duplicates(samples, "sample", place)
+    table = GctTable(
+        X,
+        tuple(samples),
+        tuple(common),
+        tuple(first.ensembl_ids[first.symbols.index(symbol)] for symbol in common),
+        tuple(note for _, _, part in parts for note in part.notes),
+    )
+    return _cohort(table, tissues, phenotypes, paths)
+
+
+def load_gtex_all_samples(
+    table: str | Path,
+    attributes: str | Path,
+    phenotypes: str | Path,
+    genes: str | GeneSet,
+    *,
+    tissues: Sequence[str] = ("Lung", "Colon - Transverse"),
+    missing: str = "error",
+) -> AnnData:
+    """One cohort from the table of all samples.
+
+    Parameters
+    ----------
+    table : path
+        E.g. ``GTEx_Analysis_2017-06-05_v8_RNASeQCv1.1.9_gene_reads.gct.gz``.
+    attributes, phenotypes : path
+        ``…_SampleAttributesDS.txt`` and ``…_SubjectPhenotypesDS.txt``.
+    genes : str or GeneSet
+    tissues : sequence of str
+        SMTSD names to keep.
+    missing : {"error", "report"}
+
+    Raises
+    ------
+    DataFormatError
+        Also if a sample of the table has no row in the attributes, or a tissue has no sample.
+    """
+    path = Path(table)
+    samples = read_gct_samples(path)
+    described = read_sample_attributes(attributes)
+    unmatched = [sample for sample in samples if sample not in described.index]
+    if unmatched:
+        raise DataFormatError(
+            f"{len(unmatched)} samples of {path.name} have no row in {Path(attributes).name}: {some(unmatched)}; "
+            "take both from the same GTEx release"
+        )
+    tissue = described.loc[list(samples), "SMTSD"]
+    for name in tissues:
+        if name not in set(tissue):
+            raise DataFormatError(f"{path}: no sample of tissue {name!r}; it has {some(sorted(set(tissue.dropna())))}")
+    kept = [sample for sample in samples if tissue[sample] in tissues]
+    part = read_gct(path, genes, samples=kept, missing=missing)
+    return _cohort(part, [tissue[sample] for sample in kept], phenotypes, [path])
+
+
+def read_sample_attributes(path: str | Path) -> pd.DataFrame:
+    """SMTS and SMTSD (str) of the SampleAttributes table, (n_samples, 2), indexed by SAMPID; other columns are skipped."""
+    table = _read_table(Path(path), ("SAMPID", "SMTS", "SMTSD")).set_index("SAMPID")
+    refuse_duplicates(table.index, "sample", str(path))
+    return table
+
+
+def read_subject_phenotypes(path: str | Path) -> pd.DataFrame:
+    """Sex and age of donors, (n_donors, 2), indexed by SUBJID.
+
+    ``sex`` is "male" (coded 1), "female" (2) or missing; ``age`` is the midpoint of the bracket, "50-59" -> 55 (years).
+    """
+    path = Path(path)
+    table = _read_table(path, ("SUBJID", "SEX", "AGE")).set_index("SUBJID")
+    refuse_duplicates(table.index, "donor", str(path))
+    sex = table["SEX"].str.strip()
+    other = sorted(set(sex.dropna()) - set(GTEX_SEX))
+    if other:
+        raise DataFormatError(f"{path}: SEX is {some(map(repr, other))}; known: 1 (male), 2 (female)")
+    ages = [_midpoint(age, donor, path) for donor, age in table["AGE"].items()]
+    return pd.DataFrame({"sex": sex.map(GTEX_SEX), "age": np.array(ages, dtype=np.float64)}, index=table.index)
+
+
+def gtex_donor(sample: str, path: str | Path) -> str:
+    """``GTEX-111CU-0326-SM-5GZXO`` -> ``GTEX-111CU``; `path` is named if the id is of another form."""
+    parts = sample.split("-")
+    if len(parts) < 3 or parts[0] != "GTEX" or not parts[1]:
+        raise DataFormatError(f"{path}: {sample!r} is not a GTEx sample id (GTEX-DONOR-…)")
+    return "-".join(parts[:2])
+
+
+def tissue_of_file(path: str | Path) -> str:
+    """SMTSD name from a per-tissue file's name: ``gene_reads_2017-06-05_v8_colon_transverse.gct.gz`` -> Colon - Transverse."""
+    name = Path(path).name
+    found = re.search(r"_v\d+_(.+?)(?:\.excerpt)?\.gct(?:\.gz)?$", name)
+    slugs = {_slug(tissue): tissue for tissue in GTEX_TISSUES}
+    tissue = slugs.get(_slug(found.group(1))) if found else None
+    if tissue is None:
+        raise DataFormatError(
+            f"{path}: the name does not end in a GTEx tissue (…_v8_lung.gct.gz); keep the portal's file names"
+        )
+    return tissue
+
+
+def _cohort(table: GctTable, tissues: list[str], phenotypes: str | Path, paths: list[Path]) -> AnnData:
+    place = ", ".join(path.name for path in paths)
+    donors = [gtex_donor(sample, place) for sample in table.samples]
+    people = read_subject_phenotypes(phenotypes)
+    unmatched = sorted(set(donors) - set(people.index))
+    if unmatched:
+        raise DataFormatError(
+            f"{len(unmatched)} donors of {place} have no row in {Path(phenotypes).name}: {some(unmatched)}; "
+            "take both from the same GTEx release"
+        )
+    obs = pd.DataFrame({"donor": donors, "tissue": tissues}, index=pd.Index(table.samples))
+    obs["cohort"] = "GTEx"
+    obs["condition"] = "normal"
+    obs["sex"] = people.loc[donors, "sex"].to_numpy()
+    obs["age"] = people.loc[donors, "age"].to_numpy()
+    tpm = ["_tpm" in path.name for path in paths]
+    if any(tpm) != all(tpm):
+        raise DataFormatError(f"{place}: some hold read counts and some TPM; give tables of one unit")
+    return make_cohort(
+        table.X,
+        table.symbols,
+        obs,
+        units=_TPM_UNITS if all(tpm) else GTEX_UNITS,
+        source=f"GTEx v8, {place}",
+        ensembl_ids=table.ensembl_ids,
+        counts=None if all(tpm) else table.X,
+        notes=[*table.notes, "ages are midpoints of GTEx's ten-year brackets (25, 35, … 75 for 70-79), not years"],
+    )
+
+
+def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    refuse_other_kinds(path, "a tab-separated GTEx annotation table")
+    try:
+        table = pd.read_csv(path, sep="\t", dtype="str", usecols=list(columns), quoting=3, encoding_errors="replace")
+    except ValueError as error:
+        raise DataFormatError(
+            f"{path}: the columns {', '.join(columns)} are not all in it ({error}); this is another table"
+        ) from None
+    unnamed = table[columns[0]].isna()
+    if table.empty or unnamed.any():
+        raise DataFormatError(f"{path}: {'no row' if table.empty else f'a row without {columns[0]}'}; the file is cut short")
+    return table
+
+
+def _midpoint(age: object, donor: str, path: Path) -> float:
+    if pd.isna(age):
+        return np.nan
+    bracket = re.fullmatch(r"\s*(\d+)-(\d+)\s*", str(age))
+    if bracket is None:
+        raise DataFormatError(f"{path}: AGE of {donor} is {age!r}; a bracket such as 50-59 is expected")
+    low, high = int(bracket[1]), int(bracket[2])
+    return (low + high + 1) / 2  # 50-59 covers the years from the 50th birthday to the 60th
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
