@@ -33,10 +33,7 @@ SOURCES = {
 }
 _COUNTS = ("gene_reads_2017-06-05_v8_lung.gct", "gene_reads_2017-06-05_v8_colon_transverse.gct")
 _PHENOTYPES = "GTEx_Analysis_v8_Annotations_SubjectPhenotypesDS.txt"
-_TUMOURS = {
-    "LUAD": ("luad_tcga", "TCGA-LUAD", "Lung"),
-    "COADREAD": ("coadread_tcga", "TCGA-COADREAD", "Colon - Transverse"),
-}
+_TUMOURS = ("LUAD", "COADREAD")
 
 
 @dataclass(frozen=True)
@@ -176,7 +173,7 @@ def _student(keep_mislabelled: bool) -> dict[str, AnnData]:
 
 
 def _portal(gene_set: str) -> dict[str, AnnData]:
-    from reproduce.loaders.cbioportal import read_cbioportal_study
+    from reproduce.loaders.cbioportal import TCGA_COHORTS, read_cbioportal_study
     from reproduce.loaders.download import verify_dataset
     from reproduce.loaders.gene_sets import gene_set as genes_of
     from reproduce.loaders.gtex import load_gtex_tissues
@@ -191,9 +188,10 @@ def _portal(gene_set: str) -> dict[str, AnnData]:
     genes = genes_of(gene_set)
     tables = [_one_of(folder, name, f"{name}.gz") for name in _COUNTS]
     cohorts = {"GTEx": load_gtex_tissues(tables, _one_of(folder, _PHENOTYPES), genes)}
-    for name, (study, cohort, tissue) in _TUMOURS.items():
-        path = _one_of(folder, f"{study}.tar.gz", study)
-        cohorts[name] = read_cbioportal_study(path, genes, cohort=cohort, tissue=tissue)
+    for name in _TUMOURS:
+        tumours = TCGA_COHORTS[name]
+        path = _one_of(folder, f"{tumours.study}.tar.gz", tumours.study)
+        cohorts[name] = read_cbioportal_study(path, genes, cohort=tumours.name, tissue=tumours.tissue)
     return cohorts
 
 
