@@ -1,8 +1,9 @@
-"""Reads cBioPortal study folders and archives of TCGA tumours; never unpacks an archive and never trusts a symbol alone.
+"""Reads cBioPortal's studies of TCGA tumours, folder or archive; never unpacks one and never trusts a symbol alone.
 
-A study holds ``data_mrna_seq_v2_rsem.txt`` (``Hugo_Symbol  Entrez_Gene_Id  samples…``, one line a gene) and two clinical
-tables, of patients and of samples, whose first lines are comments. Genes are matched by Entrez id where the table brings
-one: symbols of the 2012 annotation have been renamed since, and TEP1, once an alias of PTEN, is another gene.
+A study holds ``data_mrna_seq_v2_rsem.txt`` (``Hugo_Symbol  Entrez_Gene_Id  samples…``, one line a gene) and two
+clinical tables, of patients and of samples, whose first lines are comments. Genes are matched by Entrez id where the
+table brings one: symbols of the 2012 annotation have been renamed since, and TEP1, once an alias of PTEN, is another
+gene.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ SEX_NAMES = {"male": "male", "female": "female"}
 
 @dataclass(frozen=True)
 class TcgaCohort:
-    """One tumour cohort: cBioPortal's study, our name for the cohort, its tissue of origin as GTEx calls it, a title."""
+    """A tumour cohort: cBioPortal's study, the cohort's name here, its tissue of origin as GTEx calls it, a title."""
 
     study: str
     name: str
@@ -80,8 +81,8 @@ def read_cbioportal_study(
     path : path
         The study's folder, or its ``.tar.gz`` as cBioPortal ships it (read member by member, never unpacked).
     genes : str or GeneSet, optional
-        Genes to keep, in that order: the row with the gene's Entrez id; where a row brings none, the row with its symbol
-        or a former symbol. None keeps every row; symbols that several Entrez ids share become ``SYMBOL|ENTREZ``.
+        Genes to keep, in that order: the row with the gene's Entrez id; where a row brings none, the row with its
+        symbol or a former symbol. None keeps every row; symbols that several ids share become ``SYMBOL|ENTREZ``.
     cohort, tissue : str
         For ``obs``, e.g. "TCGA-LUAD" and "Lung".
     missing : {"error", "report"}
@@ -266,8 +267,8 @@ def _lines(stream: BinaryIO, place: str, expected: str) -> Iterator[tuple[int, l
         if not line.endswith(b"\n"):
             # A number cut in half still looks like a number, and no count of lines would tell.
             raise DataFormatError(
-                f"{place}: the last line ({number}) has no line end, so the file may be cut short; get it again, or end "
-                "it with a line break if it is whole"
+                f"{place}: the last line ({number}) has no line end, so the file may be cut short; get it again, or "
+                "end it with a line break if it is whole"
             )
         yield number, line.rstrip(b"\r\n").decode("utf-8", "replace").split("\t")
 
@@ -295,8 +296,8 @@ def _numbers(texts: list[str], samples: list[str], place: str) -> np.ndarray:
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
         raise DataFormatError(
-            f"{place}, sample {samples[first]}: {texts[first]} is not a finite number >= 0; RSEM values on a linear scale are "
-            "expected, not log ratios or z-scores"
+            f"{place}, sample {samples[first]}: {texts[first]} is not a finite number >= 0; RSEM values on a linear "
+            "scale are expected, not log ratios or z-scores"
         )
     return values
 
@@ -325,7 +326,8 @@ def _choose(
         if len({row.values.tobytes() for row in candidates}) > 1:
             named = some(row.symbol + (f" (Entrez {row.entrez})" if row.entrez else "") for row in candidates)
             raise DataFormatError(
-                f"{place}: gene {symbol} occurs {len(candidates)} times with different values ({named}); keep the row that is meant"
+                f"{place}: gene {symbol} occurs {len(candidates)} times with different values ({named}); "
+                "keep the row that is meant"
             )
         if len(candidates) > 1:
             notes.append(f"{len(candidates)} identical rows of {symbol}: one kept")

@@ -1,9 +1,10 @@
 """The cleaned p53 tables of an earlier student reproduction; never mends them silently.
 
 Six files in one folder: ``gtex_lung_colon.csv`` (samples × Ensembl ids, RNA-SeQC read counts),
-``GTEx_Analysis_v8_Annotations_SubjectPhenotypesDS_Lung_Colon.txt``, and for LUAD and COAD a table of genes × samples (RSEM
-normalised counts) with its clinical table. Known defects are handled by rule and said in ``uns["notes"]``: the TCGA row
-named PTEN is TEP1 (Entrez 7011), missing TCGA ages had been filled in, and the COAD tables hold rectum as well as colon.
+``GTEx_Analysis_v8_Annotations_SubjectPhenotypesDS_Lung_Colon.txt``, and for LUAD and COAD a table of genes × samples
+(RSEM normalised counts) with its clinical table. Known defects are handled by rule and said in ``uns["notes"]``: the
+TCGA row named PTEN is TEP1 (Entrez 7011), missing TCGA ages had been filled in, and the COAD tables hold rectum as well
+as colon.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ _TCGA_FILES = {
     "LUAD": ("LUAD_tcga_p53_cleaned.csv", "LUAD_clinical_clean.csv"),
     "COADREAD": ("COAD_tcga_p53_cleaned.csv", "COAD_clinical_clean.csv"),
 }
-STUDENT_FILES: tuple[str, ...] = (_GTEX_COUNTS, _GTEX_PHENOTYPES, *(name for pair in _TCGA_FILES.values() for name in pair))
+STUDENT_FILES: tuple[str, ...] = (
+    _GTEX_COUNTS,
+    _GTEX_PHENOTYPES,
+    *(name for pair in _TCGA_FILES.values() for name in pair),
+)
 _MISLABELLED, _TRUE_NAME, _TRUE_ENSEMBL = "PTEN", "TEP1", "ENSG00000129566"
 
 
