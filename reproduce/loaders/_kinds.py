@@ -7,11 +7,12 @@ from pathlib import Path
 from reproduce.errors import DataFormatError
 
 GZIP_MAGIC = b"\x1f\x8b"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _HEAD = 1024
 
 
 def refuse_other_kinds(path: str | Path, expected: str, *, head: bytes | None = None) -> None:
-    """Raise `DataFormatError` if a text file is absent, empty, a web page, a Git LFS pointer or not text at all.
+    """Raise `DataFormatError` if a text file is absent, empty, a web page, a Git LFS pointer, or not text.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ def refuse_other_kinds(path: str | Path, expected: str, *, head: bytes | None = 
                 head = handle.read(_HEAD)
         except OSError as error:
             raise DataFormatError(f"{path}: cannot be read ({error.strerror}); {expected} is expected") from error
-    start = head[:_HEAD].lstrip()
+    start = head[:_HEAD].removeprefix(_BYTE_ORDER_MARK).lstrip()
     if not start:
         raise DataFormatError(f"{path}: the file is empty; {expected} is expected, so get it again")
     if start.startswith(b"version https://git-lfs"):
@@ -37,6 +38,11 @@ def refuse_other_kinds(path: str | Path, expected: str, *, head: bytes | None = 
             "fetch the file itself (git lfs pull, or the study's .tar.gz)"
         )
     if start[:15].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise DataFormatError(f"{path}: this is a web page, not {expected}; the address it came from is wrong or moved")
-    if b"\x00" in start or start.startswith(GZIP_MAGIC):
-        raise DataFormatError(f"{path}: this is a binary file, not {expected}")
+        raise DataFormatError(
+            f"{path}: this is a web page, not {expected}; the address it came from is wrong or moved, so "
+            "get the file from the source's own site"
+        )
+    if start.startswith(GZIP_MAGIC):
+        raise DataFormatError(f"{path}: this is compressed; {expected} is expected, so unpack it first (gunzip)")
+    if b"\x00" in start:
+        raise DataFormatError(f"{path}: this is a binary file, not {expected}; check the path, or get the file again")

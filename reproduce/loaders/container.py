@@ -1,14 +1,15 @@
 """The one container of expression data, checked at the door; never reads a file and never imputes.
 
 A cohort is an `anndata.AnnData`: ``X`` (n_samples, n_genes) float32 with NaN = missing, ``obs`` with the columns of
-`OBS_COLUMNS`, ``var`` indexed by HGNC symbol with ``ensembl_id`` beside it, ``layers["counts"]`` where there are integer
-counts, ``uns["units"]``, ``uns["source"]`` and ``uns["notes"]`` (what was dropped or renamed on the way in).
+`OBS_COLUMNS`, ``var`` indexed by HGNC symbol with ``ensembl_id`` beside it, ``layers["counts"]`` where there are
+integer counts, ``uns["units"]``, ``uns["source"]`` and ``uns["notes"]`` (what was dropped or renamed on the way in).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,21 +65,23 @@ def make_cohort(
     Raises
     ------
     DataFormatError
-        For shapes that disagree, duplicate genes or samples, infinite or negative values, a sample without any
-        value, or an incomplete `obs`; the message names the first offender.
+        For shapes that disagree, nameless or duplicate genes or samples, infinite or negative values, a sample without
+        any value, counts that are not whole, or an incomplete `obs`; the message names the first offender.
     """
     from anndata import AnnData  # not at import: reading a gene set should not cost a second
 
     values = _numeric(X)
-    symbols = pd.Index([str(gene) for gene in genes], name="symbol")
-    samples = pd.Index([str(sample) for sample in obs.index], name="sample")
+    symbols = _names(genes, "gene", source).rename("symbol")
+    samples = _names(obs.index, "sample", source).rename("sample")
     if values.shape != (len(samples), len(symbols)):
         raise DataFormatError(
             f"the matrix has shape {values.shape} but there are {len(samples)} samples and {len(symbols)} genes; "
             "rows must be samples and columns genes"
         )
     if values.size == 0:
-        raise DataFormatError(f"{source}: no {'samples' if len(samples) == 0 else 'genes'} are left to work with")
+        raise DataFormatError(
+            f"{source}: no {'samples' if len(samples) == 0 else 'genes'} are left to work with; choose other ones"
+        )
     refuse_duplicates(symbols, "gene", source)
     refuse_duplicates(samples, "sample", source)
     check_values(values, samples, symbols, source, non_negative=non_negative)
@@ -126,7 +129,7 @@ def align_genes(*cohorts: AnnData) -> tuple[list[AnnData], JoinReport]:
     Parameters
     ----------
     *cohorts : AnnData
-        Two or more; they are not changed.
+        One or more; they are not changed.
 
     Returns
     -------
@@ -148,13 +151,14 @@ def align_genes(*cohorts: AnnData) -> tuple[list[AnnData], JoinReport]:
             f"{' and '.join(labels)} have no gene name in common (first names: "
             f"{', '.join(repr(cohort.var_names[0]) for cohort in cohorts)}); give all of them HGNC symbols"
         )
-    for label, cohort in zip(labels[1:], cohorts[1:]):
-        _refuse_other_identifiers(labels[0], cohorts[0], label, cohort, common)
+    for (label, cohort), (other_label, other) in combinations(zip(labels, cohorts), 2):
+        _refuse_other_identifiers(label, cohort, other_label, other, common)
+    kept = set(common)
     lost = {
         label: {
             gene: tuple(other for other, o in zip(labels, cohorts) if gene not in o.var_names)
             for gene in cohort.var_names
-            if gene not in set(common)
+            if gene not in kept
         }
         for label, cohort in zip(labels, cohorts)
     }
@@ -176,11 +180,12 @@ def subset_genes(cohort: AnnData, genes: str | GeneSet | Sequence[str], *, missi
     Raises
     ------
     DataFormatError
-        If genes are absent and `missing` is "error", or if all of them are absent.
+        If genes are absent and `missing` is "error", if all of them are absent, or if one is asked for twice.
     """
     if missing not in ("error", "report"):
         raise ConfigError(f"missing={missing!r}: choose 'error' or 'report'")
     wanted = list(gene_set(genes).symbols if isinstance(genes, str | GeneSet) else genes)
+    refuse_duplicates(wanted, "gene", "the genes asked for")
     present = [gene for gene in wanted if gene in cohort.var_names]
     absent = [gene for gene in wanted if gene not in cohort.var_names]
     if absent and (missing == "error" or not present):
@@ -228,7 +233,8 @@ def check_values(
         raise DataFormatError(f"{source}: infinite value at {place(infinite)}; leave it empty if it is not known")
     if non_negative and (negative := values < 0).any():
         raise DataFormatError(
-            f"{source}: negative value at {place(negative)}; counts cannot be negative, so this may be log-scaled data"
+            f"{source}: negative value at {place(negative)}; counts cannot be negative, so this may be log-scaled: "
+            "give the values on their linear scale"
         )
     empty = np.isnan(values).all(axis=1)
     if empty.any():
@@ -246,53 +252,72 @@ def _numeric(X: np.ndarray) -> np.ndarray:
     return values
 
 
+def _names(names: Iterable[object], kind: str, source: str) -> pd.Index:
+    """Names as text; a missing or blank one would otherwise pass as a gene called "nan"."""
+    names = list(names)
+    for position, name in enumerate(names, start=1):
+        if pd.isna(name) or not str(name).strip():
+            raise DataFormatError(f"{source}: {kind} number {position} has no name; name it or remove it")
+    return pd.Index([str(name) for name in names])
+
+
 def _identifiers(ensembl_ids: Sequence[str] | None, symbols: pd.Index) -> list[str]:
     if ensembl_ids is None:
         return [""] * len(symbols)
     if len(ensembl_ids) != len(symbols):
-        raise DataFormatError(f"{len(ensembl_ids)} Ensembl ids for {len(symbols)} genes")
+        raise DataFormatError(
+            f"{len(ensembl_ids)} Ensembl ids for {len(symbols)} genes; give one a gene, '' if unknown"
+        )
     return ["" if pd.isna(identifier) else str(identifier).split(".")[0] for identifier in ensembl_ids]
 
 
 def _checked_obs(obs: pd.DataFrame, samples: pd.Index, source: str) -> pd.DataFrame:
     absent = [column for column in OBS_COLUMNS if column not in obs]
     if absent:
-        raise DataFormatError(f"{source}: the sample table lacks the column {some(absent)}")
+        raise DataFormatError(f"{source}: the sample table lacks the column {some(absent)}; add it")
     checked = obs.copy()
     checked.index = samples
     for column in ("donor", "tissue", "cohort", "condition"):
         unknown = checked[column].isna()
         if unknown.any():
-            raise DataFormatError(f"{source}: {column} is unknown for sample {some(samples[unknown.to_numpy()])}")
+            raise DataFormatError(
+                f"{source}: {column} is unknown for sample {some(samples[unknown.to_numpy()])}; fill it in, or leave "
+                "the sample out"
+            )
         checked[column] = checked[column].astype(str)
     _refuse_other(checked["condition"], _CONDITIONS, source)
     _refuse_other(checked["sex"].dropna(), _SEXES, source)
     checked["sex"] = checked["sex"].astype("str")  # pandas' string type, which keeps NaN
-    try:
-        checked["age"] = pd.to_numeric(checked["age"]).astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataFormatError(f"{source}: age is not a number of years ({error})") from error
-    odd = (checked["age"] < 0) | (checked["age"] > 120)
+    age = pd.to_numeric(checked["age"], errors="coerce").astype(np.float64)
+    odd = ~age.between(0, 120) & checked["age"].notna()
     if odd.any():
-        raise DataFormatError(f"{source}: age of sample {some(samples[odd.to_numpy()])} is not between 0 and 120 years")
+        raise DataFormatError(
+            f"{source}: age {checked.loc[odd, 'age'].iloc[0]!r} of sample {some(samples[odd.to_numpy()])} is not a "
+            "number of years between 0 and 120; mend it, or leave it empty if it is not known"
+        )
+    checked["age"] = age
     rest = [column for column in checked if column not in OBS_COLUMNS]
     return checked[[*OBS_COLUMNS, *rest]]
 
 
 def _refuse_other(column: pd.Series, known: Sequence[str], source: str) -> None:
-    other = sorted(set(column.astype(str)) - set(known))
-    if other:
-        raise DataFormatError(f"{source}: {column.name} is {some(map(repr, other))}; known: {', '.join(known)}")
+    other = column[~column.isin(known)]
+    if len(other):
+        values = some(map(repr, other.astype(str).unique()))
+        raise DataFormatError(
+            f"{source}: {column.name} is {values} (sample {some(other.index)}); known: {', '.join(known)}"
+        )
 
 
 def _checked_counts(counts: np.ndarray, shape: tuple[int, int], source: str) -> np.ndarray:
-    counts = np.asarray(counts)
+    counts = _numeric(counts)
     if counts.shape != shape:
-        raise DataFormatError(f"{source}: counts have shape {counts.shape}, the matrix {shape}")
-    whole = counts.astype(np.int64)
-    if not np.array_equal(whole, counts):
-        raise DataFormatError(f"{source}: counts are not whole numbers; leave them out if these are estimates")
-    return whole
+        raise DataFormatError(f"{source}: counts have shape {counts.shape}, the matrix {shape}; give one count a value")
+    if not (np.isfinite(counts) & (counts >= 0) & (counts == np.rint(counts))).all():
+        raise DataFormatError(
+            f"{source}: counts are not all whole numbers >= 0; leave them out if they are estimates or incomplete"
+        )
+    return counts.astype(np.int64)
 
 
 def _labels(cohorts: Sequence[AnnData]) -> list[str]:

@@ -1,16 +1,17 @@
-"""GTEx v8 as its portal ships it: expression, sample and donor tables into one cohort; never guesses a tissue or a donor."""
+"""GTEx v8 as its portal ships it, tables of expression, samples and donors, into one cohort; never guesses a tissue."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from reproduce.errors import DataFormatError
+from reproduce.errors import ConfigError, DataFormatError
 from reproduce.loaders._kinds import refuse_other_kinds
 from reproduce.loaders.container import make_cohort, refuse_duplicates, some
 from reproduce.loaders.gct import GctTable, read_gct, read_gct_samples
@@ -116,19 +117,24 @@ def load_gtex_tissues(
     Returns
     -------
     AnnData
-        ``X`` (n_samples, n_genes) in read counts or TPM by the file names.
+        ``X`` (n_samples, n_genes) in read counts, or in TPM if the file names say so (``gene_tpm…``).
 
     Raises
     ------
     DataFormatError
+        If a file's name ends in no tissue, reads and TPM are mixed, a table is damaged (see `read_gct`), or a donor has
+        no row in `phenotypes`.
     """
     paths = [Path(path) for path in tables]
     if not paths:
-        raise DataFormatError("no GTEx table was given")
+        raise DataFormatError("no GTEx table was given; name at least one gene_reads_…_v8_TISSUE.gct.gz")
+    units = _units(paths)
     parts = [(path, tissue_of_file(path), read_gct(path, genes, missing=missing)) for path in paths]
     common = [symbol for symbol in parts[0][2].symbols if all(symbol in table.symbols for _, _, table in parts)]
     if not common:
-        raise DataFormatError(f"{some(path.name for path in paths)} have no gene of the set in common")
+        raise DataFormatError(
+            f"{some(path.name for path in paths)} have no gene of the set in common; choose another set"
+        )
     first = parts[0][2]
     X = np.vstack([table.X[:, [table.symbols.index(symbol) for symbol in common]] for _, _, table in parts])
     samples = [sample for _, _, table in parts for sample in table.samples]
@@ -142,7 +148,7 @@ def load_gtex_tissues(
         tuple(first.ensembl_ids[first.symbols.index(symbol)] for symbol in common),
         tuple(note for _, _, part in parts for note in part.notes),
     )
-    return _cohort(table, tissues, phenotypes, paths)
+    return _cohort(table, tissues, phenotypes, paths, units)
 
 
 def load_gtex_all_samples(
@@ -172,6 +178,8 @@ def load_gtex_all_samples(
     DataFormatError
         Also if a sample of the table has no row in the attributes, or a tissue has no sample.
     """
+    if isinstance(tissues, str):
+        raise ConfigError(f"tissues={tissues!r} is one name; give a list of names")
     path = Path(table)
     samples = read_gct_samples(path)
     described = read_sample_attributes(attributes)
@@ -182,16 +190,20 @@ def load_gtex_all_samples(
             "take both from the same GTEx release"
         )
     tissue = described.loc[list(samples), "SMTSD"]
+    known = sorted(set(tissue.dropna()))
     for name in tissues:
-        if name not in set(tissue):
-            raise DataFormatError(f"{path}: no sample of tissue {name!r}; it has {some(sorted(set(tissue.dropna())))}")
-    kept = [sample for sample in samples if tissue[sample] in tissues]
-    part = read_gct(path, genes, samples=kept, missing=missing)
-    return _cohort(part, [tissue[sample] for sample in kept], phenotypes, [path])
+        if name not in known:
+            raise DataFormatError(f"{path}: no sample of tissue {name!r}; choose from {some(known, limit=60)}")
+    kept = tissue[tissue.isin(tissues)]
+    part = read_gct(path, genes, samples=list(kept.index), missing=missing)
+    if n_unknown := int(tissue.isna().sum()):
+        note = f"{n_unknown} samples of {path.name} without a tissue in {Path(attributes).name} are left out"
+        part = replace(part, notes=(*part.notes, note))
+    return _cohort(part, list(kept), phenotypes, [path], _units([path]))
 
 
 def read_sample_attributes(path: str | Path) -> pd.DataFrame:
-    """SMTS and SMTSD (str) of the SampleAttributes table, (n_samples, 2), indexed by SAMPID; other columns are skipped."""
+    """Tissues of samples, (n_samples, 2), indexed by SAMPID: the columns SMTS and SMTSD (str or missing)."""
     table = _read_table(Path(path), ("SAMPID", "SMTS", "SMTSD")).set_index("SAMPID")
     refuse_duplicates(table.index, "sample", str(path))
     return table
@@ -200,41 +212,58 @@ def read_sample_attributes(path: str | Path) -> pd.DataFrame:
 def read_subject_phenotypes(path: str | Path) -> pd.DataFrame:
     """Sex and age of donors, (n_donors, 2), indexed by SUBJID.
 
-    ``sex`` is "male" (coded 1), "female" (2) or missing; ``age`` is the midpoint of the bracket, "50-59" -> 55 (years).
+    ``sex`` is "male" (coded 1), "female" (2) or missing; ``age`` is the midpoint of the bracket, "50-59" -> 55 (years),
+    or missing.
+
+    Raises
+    ------
+    DataFormatError
+        If the table is of another kind or cut short, has a donor twice, or holds another code of sex or bracket of age.
     """
     path = Path(path)
     table = _read_table(path, ("SUBJID", "SEX", "AGE")).set_index("SUBJID")
     refuse_duplicates(table.index, "donor", str(path))
-    sex = table["SEX"].str.strip()
-    other = sorted(set(sex.dropna()) - set(GTEX_SEX))
-    if other:
-        raise DataFormatError(f"{path}: SEX is {some(map(repr, other))}; known: 1 (male), 2 (female)")
+    other = table["SEX"][table["SEX"].notna() & ~table["SEX"].isin(GTEX_SEX)]
+    if len(other):
+        raise DataFormatError(
+            f"{path}: SEX of {other.index[0]} is {other.iloc[0]!r}; known: 1 (male), 2 (female). Mend or empty it"
+        )
     ages = [_midpoint(age, donor, path) for donor, age in table["AGE"].items()]
-    return pd.DataFrame({"sex": sex.map(GTEX_SEX), "age": np.array(ages, dtype=np.float64)}, index=table.index)
+    return pd.DataFrame({"sex": table["SEX"].map(GTEX_SEX), "age": np.array(ages, np.float64)}, index=table.index)
 
 
 def gtex_donor(sample: str, path: str | Path) -> str:
     """``GTEX-111CU-0326-SM-5GZXO`` -> ``GTEX-111CU``; `path` is named if the id is of another form."""
     parts = sample.split("-")
     if len(parts) < 3 or parts[0] != "GTEX" or not parts[1]:
-        raise DataFormatError(f"{path}: {sample!r} is not a GTEx sample id (GTEX-DONOR-…)")
+        raise DataFormatError(f"{path}: {sample!r} is not a GTEx sample id (GTEX-DONOR-…); give GTEx's own table")
     return "-".join(parts[:2])
 
 
 def tissue_of_file(path: str | Path) -> str:
-    """SMTSD name from a per-tissue file's name: ``gene_reads_2017-06-05_v8_colon_transverse.gct.gz`` -> Colon - Transverse."""
-    name = Path(path).name
-    found = re.search(r"_v\d+_(.+?)(?:\.excerpt)?\.gct(?:\.gz)?$", name)
+    """SMTSD name from a per-tissue file's name: ``gene_reads_2017-06-05_v8_lung.gct.gz`` -> Lung."""
+    found = re.search(r"_v\d+_(.+?)(?:\.excerpt)?\.gct(?:\.gz)?$", Path(path).name)
     slugs = {_slug(tissue): tissue for tissue in GTEX_TISSUES}
     tissue = slugs.get(_slug(found.group(1))) if found else None
     if tissue is None:
         raise DataFormatError(
-            f"{path}: the name does not end in a GTEx tissue (…_v8_lung.gct.gz); keep the portal's file names"
+            f"{path}: the name does not end in a GTEx tissue (…_v8_lung.gct.gz); keep the portal's file names, "
+            "and read the table of all samples by load_gtex_all_samples"
         )
     return tissue
 
 
-def _cohort(table: GctTable, tissues: list[str], phenotypes: str | Path, paths: list[Path]) -> AnnData:
+def _units(paths: list[Path]) -> str:
+    """Told by the file names, ``gene_reads…`` or ``gene_tpm…``; whether counts are whole is checked later."""
+    tpm = ["_tpm" in path.name for path in paths]
+    if any(tpm) != all(tpm):
+        raise DataFormatError(
+            f"{', '.join(path.name for path in paths)}: some hold read counts and some TPM; give tables of one unit"
+        )
+    return _TPM_UNITS if all(tpm) else GTEX_UNITS
+
+
+def _cohort(table: GctTable, tissues: list[str], phenotypes: str | Path, paths: list[Path], units: str) -> AnnData:
     place = ", ".join(path.name for path in paths)
     donors = [gtex_donor(sample, place) for sample in table.samples]
     people = read_subject_phenotypes(phenotypes)
@@ -249,43 +278,62 @@ def _cohort(table: GctTable, tissues: list[str], phenotypes: str | Path, paths: 
     obs["condition"] = "normal"
     obs["sex"] = people.loc[donors, "sex"].to_numpy()
     obs["age"] = people.loc[donors, "age"].to_numpy()
-    tpm = ["_tpm" in path.name for path in paths]
-    if any(tpm) != all(tpm):
-        raise DataFormatError(f"{place}: some hold read counts and some TPM; give tables of one unit")
+    counts = table.X if units == GTEX_UNITS else None
+    if counts is not None and (counts != np.rint(counts)).any():
+        raise DataFormatError(
+            f"{place}: not all values are whole, so these are no read counts; keep the portal's file name if it is TPM "
+            "(gene_tpm…), or give the table of reads"
+        )
     return make_cohort(
         table.X,
         table.symbols,
         obs,
-        units=_TPM_UNITS if all(tpm) else GTEX_UNITS,
+        units=units,
         source=f"GTEx v8, {place}",
         ensembl_ids=table.ensembl_ids,
-        counts=None if all(tpm) else table.X,
+        counts=counts,
         notes=[*table.notes, "ages are midpoints of GTEx's ten-year brackets (25, 35, … 75 for 70-79), not years"],
     )
 
 
 def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Some columns of a tab-separated table as text, missing where empty or NA; the first names the row."""
     refuse_other_kinds(path, "a tab-separated GTEx annotation table")
-    try:
-        table = pd.read_csv(path, sep="\t", dtype="str", usecols=list(columns), quoting=3, encoding_errors="replace")
-    except ValueError as error:
+    header, *lines = path.read_text(encoding="utf-8-sig", errors="replace").split("\n")
+    names = header.split("\t")
+    absent = [column for column in columns if column not in names]
+    if absent:
         raise DataFormatError(
-            f"{path}: the columns {', '.join(columns)} are not all in it ({error}); this is another table"
-        ) from None
-    unnamed = table[columns[0]].isna()
-    if table.empty or unnamed.any():
-        raise DataFormatError(f"{path}: {'no row' if table.empty else f'a row without {columns[0]}'}; the file is cut short")
-    return table
+            f"{path}: it has no column {some(absent)} but {some(names)}; this is another table, or not tab-separated"
+        )
+    wanted = [names.index(column) for column in columns]
+    rows = []
+    for number, line in enumerate(lines, start=2):
+        if not line:
+            continue
+        fields = line.split("\t")
+        # What a field holds is certain only where a tab or the line's end follows it; the last line may lack its end.
+        ends = len(fields) if number <= len(lines) else len(fields) - 1
+        if ends <= max(wanted) or not fields[wanted[0]].strip():
+            raise DataFormatError(
+                f"{path}: line {number} ({line[:40]!r}) does not hold {', '.join(columns)} whole; the file is cut "
+                "short or damaged: get it again"
+            )
+        rows.append([fields[position].strip() for position in wanted])
+    if not rows:
+        raise DataFormatError(f"{path}: there is no row under the header; the file is cut short: get it again")
+    return pd.DataFrame(rows, columns=list(columns), dtype="str").replace({"": None, "NA": None})
 
 
 def _midpoint(age: object, donor: str, path: Path) -> float:
     if pd.isna(age):
         return np.nan
-    bracket = re.fullmatch(r"\s*(\d+)-(\d+)\s*", str(age))
-    if bracket is None:
-        raise DataFormatError(f"{path}: AGE of {donor} is {age!r}; a bracket such as 50-59 is expected")
-    low, high = int(bracket[1]), int(bracket[2])
-    return (low + high + 1) / 2  # 50-59 covers the years from the 50th birthday to the 60th
+    bracket = re.fullmatch(r"(\d)0-(\d)9", str(age))
+    if bracket is None or bracket[1] != bracket[2]:
+        raise DataFormatError(
+            f"{path}: AGE of {donor} is {age!r}; a ten-year bracket such as 50-59 is expected. Mend or empty it"
+        )
+    return int(bracket[1]) * 10 + 5.0  # 50-59 covers the years from the 50th birthday to the 60th
 
 
 def _slug(text: str) -> str:
