@@ -234,7 +234,8 @@ def _sample_columns(header: _Header, samples: Sequence[str] | None, path: Path) 
 
 
 def _whole_lines(lines: BinaryIO, header: _Header, path: Path) -> Iterator[tuple[int, bytes]]:
-    """Line numbers and lines (without their end), each with all its fields."""
+    """Line numbers and lines (without their end), each with all its fields; at least one."""
+    any_line = False
     for number, line in enumerate(lines, start=4):
         if not line.endswith(b"\n"):  # a number cut in half still looks like a number
             raise DataFormatError(
@@ -249,7 +250,10 @@ def _whole_lines(lines: BinaryIO, header: _Header, path: Path) -> Iterator[tuple
                 f"{path}: line {number} has {n_fields} fields, the header {header.n_fields}; "
                 "the file is cut short or damaged: get it again"
             )
+        any_line = True
         yield number, text
+    if not any_line:
+        raise DataFormatError(f"{path}: there is no gene under the header; the file is cut short: get it again")
 
 
 def _read_rows(
@@ -269,8 +273,6 @@ def _read_rows(
         name = name.split(".")[0]
         if wanted is None or name in by_id or symbol in by_symbol:
             rows.append(_Row(name, symbol, _parse(rest, header, columns, f"{path}: line {number}, gene {symbol}")))
-    if n_rows == 0:
-        raise DataFormatError(f"{path}: there is no gene under the header; the file is cut short: get it again")
     return rows, n_rows
 
 
