@@ -39,7 +39,7 @@ lab: $(STAMP)  ## open the notebooks in JupyterLab
 bench: $(STAMP)  ## time the methods
 	@$(BIN)/python -m reproduce bench
 
-readme: $(STAMP)  ## write README's table and figure again from results/
+readme: $(STAMP)  ## write what README, DEVIATIONS and data/README show of results/
 	@$(BIN)/python -m reproduce readme
 
 # --no-header and --no-annotate keep commands, paths and hosts out of the file. Versions already locked are kept;

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from reproduce.loaders.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
+#: Pages of the report besides the notebooks.
+DOCUMENTS = {
+    "deviations": ROOT / "DEVIATIONS.md",
+    "data": ROOT / "data" / "README.md",
+    "changelog": ROOT / "CHANGELOG.md",
+}
 DATA_HELP = (
     "embedded, student-p53 or gtex-tcga-p53; auto (default): what the folder in REPRODUCE_DATA holds, else embedded"
 )
@@ -158,8 +164,10 @@ def _add_calibrate(commands) -> None:
 
 
 def _add_readme(commands) -> None:
-    parser = _add(commands, "readme", _readme, "write README's table and figure again from results/")
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="default: the repository's")
+    parser = _add(
+        commands, "readme", _readme, "write what README.md, DEVIATIONS.md and data/README.md show of results/"
+    )
+    parser.add_argument("--root", type=Path, default=ROOT, help="folder of the documents (default: the repository)")
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="default: results/")
     parser.add_argument("--figures", type=Path, default=ROOT / "figures", help="default: figures/")
 
@@ -177,8 +185,7 @@ def _report(options: argparse.Namespace) -> int:
         if status:
             return status
     build, results, figures = _folders(options, study)
-    documents = [path for path in (ROOT / "DEVIATIONS.md", ROOT / "CHANGELOG.md") if path.is_file()]
-    index = report.render(build / "notebooks", results, figures, build / "html", documents)
+    index = report.render(build / "notebooks", results, figures, build / "html", DOCUMENTS)
     print(f"The report: {index}")
     return 0
 
@@ -329,7 +336,7 @@ def _calibrate(options: argparse.Namespace) -> None:
 
 
 def _readme(options: argparse.Namespace) -> None:
-    from reproduce.report import write_readme
+    from reproduce.documents import write_documents
 
-    write_readme(options.readme, options.results, options.figures)
-    print(f"wrote {options.readme}")
+    for path in write_documents(options.root, options.results, options.figures):
+        print(f"wrote {path}")

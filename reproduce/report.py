@@ -1,4 +1,4 @@
-"""Renders executed notebooks and their tables as pages, and README's results; runs no method and computes no score.
+"""Renders executed notebooks, their tables and the documents as pages; runs no method and computes no score.
 
 The pages open from a disk without a network. The first one is written from ``verdicts.csv``, ``headline.csv`` and
 ``run.json`` of the results folder: where one is missing, there is no report.
@@ -19,12 +19,11 @@ from html.parser import HTMLParser
 from importlib import metadata
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from reproduce import summaries
-from reproduce.errors import ConfigError, DataFormatError
+from reproduce.errors import DataFormatError
 from reproduce.files import write_json, write_text
 
 SITE = Path(__file__).parent / "report_site"
@@ -38,8 +37,6 @@ VERDICT_COLUMNS = (
     "p_supported_holm", "p_refuted_holm", "n_splits", "verdict", "reason",
 )  # fmt: skip
 HEADLINE_COLUMNS = ("method", "label", "scenario", "ours", "ours_low", "ours_high", "paper_genome", "paper_alzheimer")
-README_BEGIN = "<!-- results: written by `reproduce readme`, do not edit by hand -->"
-README_END = "<!-- end of results -->"
 TOO_FEW = 10  # splits; below, the first page says aloud that it concludes nothing
 
 
@@ -214,7 +211,9 @@ def _html_table(columns: Iterable[str], rows: Iterable[Sequence[str]], name: str
 # --- the pages ---
 
 
-def render(executed: Path, results: Path, figures: Path, html: Path, documents: Sequence[Path] = ()) -> Path:
+def render(
+    executed: Path, results: Path, figures: Path, html: Path, documents: Mapping[str, Path] | None = None
+) -> Path:
     """Render executed notebooks, the first page and some documents into a folder of pages.
 
     The folder appears, or takes the place of an older one, only when the pages are whole and need no network.
@@ -227,8 +226,8 @@ def render(executed: Path, results: Path, figures: Path, html: Path, documents: 
         Folders that those notebooks wrote to.
     html : Path
         Where the pages go.
-    documents : sequence of Path
-        Further Markdown pages, such as CHANGELOG.md; all must exist.
+    documents : mapping of str to Path, optional
+        Further Markdown pages by their names, such as "changelog": CHANGELOG.md; all must exist.
 
     Returns
     -------
@@ -256,10 +255,9 @@ def render(executed: Path, results: Path, figures: Path, html: Path, documents: 
     shutil.copy(figure, site / "_static")
     for notebook in notebooks:
         _copy_notebook(notebook, site / notebook.name)
-    for document in documents:
-        shutil.copy(_existing(document), site)
-    names = [path.stem for path in documents]
-    index = first_page(findings, f"_static/{figure.name}", [path.stem for path in notebooks], names)
+    for name, document in (documents or {}).items():
+        shutil.copy(_existing(document), site / f"{name}.md")
+    index = first_page(findings, f"_static/{figure.name}", [path.stem for path in notebooks], list(documents or {}))
     write_text(site / "index.md", index)
     fresh = site / "_build" / "html"  # inside, since myst-nb writes a folder beside the pages
     _build(site, fresh)
@@ -343,57 +341,6 @@ def remote_resources(html: Path) -> list[str]:
 
 def _is_remote(address: str) -> bool:
     return bool(re.match(r"\s*(https?:)?//", address, re.IGNORECASE))
-
-
-# --- README ---
-
-
-def write_readme(readme: Path, results: Path, figures: Path) -> None:
-    """Write README's results again, between its two marks, from a results folder; nothing else of it changes.
-
-    Raises
-    ------
-    ConfigError
-        README lacks the marks, or has them in another order or number.
-    """
-    text = _existing(readme).read_text(encoding="utf-8")
-    if (
-        text.count(README_BEGIN) != 1
-        or text.count(README_END) != 1
-        or text.index(README_BEGIN) > text.index(README_END)
-    ):
-        raise ConfigError(f"{readme}: must hold once, in this order, the lines\n{README_BEGIN}\n{README_END}")
-    findings = read_findings(results)
-    figure = _existing(figures / f"{HEADLINE_FIGURE}.png")
-    before, rest = text.split(README_BEGIN)
-    after = rest.split(README_END)[1]
-    shown = readme_section(findings, Path(os.path.relpath(figure, readme.parent)).as_posix())
-    write_text(readme, f"{before}{README_BEGIN}\n\n{shown}\n\n{README_END}{after}")
-
-
-def readme_section(findings: Findings, figure: str) -> str:
-    """README's results as Markdown: which data, the claims with verdicts, the headline table and figure."""
-    run = findings.run
-    kind = "Real data" if run.is_real else "Simulated data, not measurements"
-    claims = summaries.show_verdicts(findings.verdicts)[["claim", "verdict", "difference in R² [95 %]"]]
-    return "\n\n".join(
-        [
-            f"{kind}: {run.title}; {run.n_genes} genes, preset `{run.preset}`.",
-            _markdown_table(claims),
-            "R² at 50 % missing, ours (mean and 95 % interval over donor splits) beside the paper's "
-            "(other genes, 49 tissues: compare the order of methods, not the values):",
-            _markdown_table(summaries.show_headline(findings.headline)),
-            f"![R² of each method, ours beside the paper's]({figure})",
-        ]
-    )
-
-
-def _markdown_table(table: pd.DataFrame) -> str:
-    def line(values: Iterable[Any]) -> str:
-        return "| " + " | ".join(str(value).replace("|", "\\|") for value in values) + " |"
-
-    rows = [line(row) for row in table.itertuples(index=False)]
-    return "\n".join([line(table.columns), line("---" for _ in table.columns), *rows])
 
 
 def _existing(path: Path) -> Path:

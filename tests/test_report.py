@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from reproduce import report
-from reproduce.errors import ConfigError, DataFormatError
+from reproduce.errors import DataFormatError
 from reproduce.report import RunInfo
 
 PNG = bytes.fromhex(
@@ -84,7 +84,9 @@ def pages(tmp_path_factory):
     results, figures = write_findings(folder / "results"), write_figures(folder / "figures")
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
-        index = report.render(write_executed(folder / "notebooks"), results, figures, folder / "html", [changes])
+        index = report.render(
+            write_executed(folder / "notebooks"), results, figures, folder / "html", {"changes": changes}
+        )
     assert said.getvalue() == "", "what Sphinx warns of"
     return folder, index
 
@@ -99,7 +101,7 @@ def test_first_page_says_which_data_the_claims_and_the_verdicts(pages):
     assert "0.750" in text and "0.707" in text and "10.3389/fgene.2021.624128" in text
     assert "05_hypothesis_tests.png" in text
     assert text.index("simulated data") < text.index("verdict supported") < text.index("0.707")
-    assert "03_inductive_imputation.html" in text and "CHANGELOG.html" in text
+    assert "03_inductive_imputation.html" in text and "changes.html" in text
 
 
 def test_notebooks_are_rendered_as_they_were_executed(pages):
@@ -194,26 +196,3 @@ def test_real_data_are_called_real_and_few_splits_are_said(tmp_path):
     assert "as few as 2 splits" in page
     findings = report.read_findings(write_findings(tmp_path, real))
     assert "as few as" not in report.first_page(findings, "f.svg", ["01_a"], [])
-
-
-def test_readme_changes_between_its_marks_only_and_once(tmp_path):
-    results, figures = write_findings(tmp_path / "results"), write_figures(tmp_path / "figures")
-    readme = tmp_path / "README.md"
-    readme.write_text(
-        f"# Title\n\nbefore\n\n{report.README_BEGIN}\nOLD TEXT\n{report.README_END}\n\nafter\n", encoding="utf-8"
-    )
-    report.write_readme(readme, results, figures)
-    once = readme.read_text(encoding="utf-8")
-    assert once.startswith("# Title\n\nbefore\n\n") and once.endswith("\n\nafter\n") and "OLD TEXT" not in once
-    assert "| PMI | 0.750" in once and "(figures/05_hypothesis_tests.png)" in once and "supported" in once
-    report.write_readme(readme, results, figures)
-    assert readme.read_text(encoding="utf-8") == once
-
-
-@pytest.mark.parametrize("text", ["no marks", f"{report.README_END}\n{report.README_BEGIN}", report.README_BEGIN * 2])
-def test_readme_without_marks_is_refused_and_kept(tmp_path, text):
-    results, figures = write_findings(tmp_path / "results"), write_figures(tmp_path / "figures")
-    (tmp_path / "README.md").write_text(text)
-    with pytest.raises(ConfigError, match="in this order"):
-        report.write_readme(tmp_path / "README.md", results, figures)
-    assert (tmp_path / "README.md").read_text() == text
