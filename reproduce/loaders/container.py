@@ -70,12 +70,12 @@ def make_cohort(
     """
     from anndata import AnnData  # not at import: reading a gene set should not cost a second
 
-    values = _numeric(X)
+    values = _numeric(X, "the matrix", source)
     symbols = _names(genes, "gene", source).rename("symbol")
     samples = _names(obs.index, "sample", source).rename("sample")
     if values.shape != (len(samples), len(symbols)):
         raise DataFormatError(
-            f"the matrix has shape {values.shape} but there are {len(samples)} samples and {len(symbols)} genes; "
+            f"{source}: the matrix has shape {values.shape} for {len(samples)} samples and {len(symbols)} genes; "
             "rows must be samples and columns genes"
         )
     if values.size == 0:
@@ -86,7 +86,7 @@ def make_cohort(
     refuse_duplicates(samples, "sample", source)
     check_values(values, samples, symbols, source, non_negative=non_negative)
 
-    var = pd.DataFrame({"ensembl_id": _identifiers(ensembl_ids, symbols)}, index=symbols)
+    var = pd.DataFrame({"ensembl_id": _identifiers(ensembl_ids, symbols, source)}, index=symbols)
     cohort = AnnData(X=values.astype(np.float32), obs=_checked_obs(obs, samples, source), var=var)
     if counts is not None:
         cohort.layers["counts"] = _checked_counts(counts, values.shape, source)
@@ -242,13 +242,13 @@ def check_values(
         raise DataFormatError(f"{source}: sample {some(names)} has no value for any gene; remove it")
 
 
-def _numeric(X: np.ndarray) -> np.ndarray:
+def _numeric(X: np.ndarray, what: str, source: str) -> np.ndarray:
     try:
         values = np.asarray(X, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataFormatError(f"the matrix is not numeric ({error}); missing values must be NaN") from error
+        raise DataFormatError(f"{source}: {what} is not numeric ({error}); missing values must be NaN") from error
     if values.ndim != 2:
-        raise DataFormatError(f"the matrix must have two dimensions (samples, genes), not {values.ndim}")
+        raise DataFormatError(f"{source}: {what} must have two dimensions (samples, genes), not {values.ndim}")
     return values
 
 
@@ -261,12 +261,12 @@ def _names(names: Iterable[object], kind: str, source: str) -> pd.Index:
     return pd.Index([str(name) for name in names])
 
 
-def _identifiers(ensembl_ids: Sequence[str] | None, symbols: pd.Index) -> list[str]:
+def _identifiers(ensembl_ids: Sequence[str] | None, symbols: pd.Index, source: str) -> list[str]:
     if ensembl_ids is None:
         return [""] * len(symbols)
     if len(ensembl_ids) != len(symbols):
         raise DataFormatError(
-            f"{len(ensembl_ids)} Ensembl ids for {len(symbols)} genes; give one a gene, '' if unknown"
+            f"{source}: {len(ensembl_ids)} Ensembl ids for {len(symbols)} genes; give one a gene, '' if unknown"
         )
     return ["" if pd.isna(identifier) else str(identifier).split(".")[0] for identifier in ensembl_ids]
 
@@ -292,7 +292,7 @@ def _checked_obs(obs: pd.DataFrame, samples: pd.Index, source: str) -> pd.DataFr
     odd = ~age.between(0, 120) & checked["age"].notna()
     if odd.any():
         raise DataFormatError(
-            f"{source}: age {checked.loc[odd, 'age'].iloc[0]!r} of sample {some(samples[odd.to_numpy()])} is not a "
+            f"{source}: age '{checked.loc[odd, 'age'].iloc[0]}' of sample {some(samples[odd.to_numpy()])} is not a "
             "number of years between 0 and 120; mend it, or leave it empty if it is not known"
         )
     checked["age"] = age
@@ -310,7 +310,7 @@ def _refuse_other(column: pd.Series, known: Sequence[str], source: str) -> None:
 
 
 def _checked_counts(counts: np.ndarray, shape: tuple[int, int], source: str) -> np.ndarray:
-    counts = _numeric(counts)
+    counts = _numeric(counts, "the table of counts", source)
     if counts.shape != shape:
         raise DataFormatError(f"{source}: counts have shape {counts.shape}, the matrix {shape}; give one count a value")
     if not (np.isfinite(counts) & (counts >= 0) & (counts == np.rint(counts))).all():
