@@ -1,5 +1,7 @@
 """Nothing ill-formed gets into a cohort, and cohorts meet by gene name, never by position."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -186,10 +188,12 @@ def test_one_symbol_for_two_genes_is_refused_whichever_cohort_has_it(position):
         align_genes(*[named(f"C{i}", GENES, each) for i, each in enumerate(ids)])
 
 
-def test_many_genes_are_aligned_in_no_time():
+def test_the_time_of_a_join_does_not_grow_with_the_square_of_its_genes():
     genes = [f"G{i}" for i in range(20_000)]
     one, other = (cohort(np.ones((2, 20_000)), order) for order in (genes, [*genes[:0:-1], "X"]))
+    start = time.process_time()
     (first, _), report = align_genes(one, other)
+    assert time.process_time() - start < 5  # takes 0.1 s; half a minute if each gene were sought in a list
     assert first.n_vars == 19_999 and len(report.to_frame()) == 2
 
 
