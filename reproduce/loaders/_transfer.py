@@ -25,7 +25,6 @@ from reproduce.files import write_json
 
 __all__ = ["Failure", "Transfer", "fetch_file"]
 
-_BLOCK = 1 << 18
 _CONNECT = 10.0  # seconds
 _TRANSIENT = (408, 425, 429)  # besides 5xx: timeout, too early, too many requests
 
@@ -42,11 +41,14 @@ class Transfer:
         Seconds before the second of them; each further wait is twice as long.
     timeout : float
         Seconds without a byte after which an attempt has failed.
+    block : int
+        Bytes written at a time: the most that an interruption loses.
     """
 
     attempts: int = 4
     wait: float = 1.0
     timeout: float = 60.0
+    block: int = 1 << 15
 
 
 class Failure(Exception):
@@ -108,7 +110,7 @@ def fetch_file(
     fruitless = 0
     while True:
         try:
-            continued = part.pull(transfer.timeout, progress)
+            continued = part.pull(transfer, progress)
             answer = _accepted(part, accept, retry=continued)
         except Failure as failure:
             fruitless = 0 if part.size > furthest else fruitless + 1
@@ -157,7 +159,7 @@ class _Part:
         """Bytes that are there; 0 if they are another address's."""
         return self.path.stat().st_size if self.about and self.path.exists() else 0
 
-    def pull(self, timeout: float, progress: bool) -> bool:
+    def pull(self, transfer: Transfer, progress: bool) -> bool:
         """Ask once for what is lacking, and append it; return whether earlier bytes were kept.
 
         pooch brings the bytes (proxies, certificates, redirections); that they are continued is decided here.
@@ -172,21 +174,17 @@ class _Part:
             headers |= {"Range": f"bytes={before}-", "If-Range": self.about["validator"]}
         with contextlib.closing(_Sink(self, before, progress)) as sink:
             fetch = pooch.HTTPDownloader(
-                chunk_size=_BLOCK,
+                chunk_size=transfer.block,
                 headers=headers,
-                timeout=(min(_CONNECT, timeout), timeout),
+                timeout=(min(_CONNECT, transfer.timeout), transfer.timeout),
                 hooks={"response": sink.begin},
             )
             try:
                 fetch(self.address, sink, None)
             except OSError as error:  # all errors of requests are
                 raise self._failure(error) from error
-        expected = self.about["size"]
-        if expected is not None and self.size != expected:
-            reason = f"the connection ended after {self.size:,} of {expected:,} bytes"
-            if self.size > expected:
-                self.remove()
-            raise Failure(reason, transient=True, answered=True)
+        if self.about["size"] not in (None, self.size):
+            raise self._cut()
         return sink.continued
 
     def begin(self, headers: Mapping[str, str]) -> None:
@@ -231,6 +229,11 @@ class _Part:
             return {}  # absent or half written: the file is begun anew, which costs time alone
         return about if usable else {}
 
+    def _cut(self) -> Failure:
+        size = self.about.get("size")
+        whole = "" if size is None else f" of {size:,}"
+        return Failure(f"the connection ended after {self.size:,}{whole} bytes", transient=True, answered=True)
+
     def _failure(self, error: OSError) -> Failure:
         response = getattr(error, "response", None)
         if response is not None:
@@ -239,6 +242,8 @@ class _Part:
                 self.remove()
             transient = code in (416, *_TRANSIENT) or code >= 500
             return Failure(f"HTTP {code} {response.reason}", transient=transient, answered=True)
+        if "Connection broken" in str(error):
+            return self._cut()
         if "timed out" in str(error).lower():
             return Failure("no answer in time", transient=True, answered=False)
         # requests wraps the system's words several times over
