@@ -343,7 +343,7 @@ def _copy_all(absent: Sequence[Source], origin: Path, target: Path, name: str, s
             say(f"{found.name}: checked and copied")
     if missing:
         raise DownloadError(
-            f"{origin}: {len(missing)} files are not in it: {', '.join(missing)}. What is there has been taken; run "
+            f"{origin}: not in it are {', '.join(missing)}. What is there has been taken; run "
             f"`reproduce download {name}` to fetch the others, or add them and run the same command again"
         )
 
@@ -399,7 +399,7 @@ def _fetch_all(
     if lacking:
         pages = sorted({source.page for source in absent if source.file in lacking and source.page})
         raise DownloadError(
-            f"{len(lacking)} files of {name} were not fetched. "
+            f"{len(lacking)} of {len(absent)} files that {name} lacks were not fetched. "
             + " ".join(f"{file}: {reason}." for file, reason in lacking.items())
             + " Run the same command again to go on where it stopped, or get them by hand"
             + (f" ({', '.join(pages)})" if pages else "")

@@ -18,7 +18,7 @@ import pytest
 
 from reproduce.cli import main
 from reproduce.errors import ConfigError, DataFormatError, DownloadError
-from reproduce.loaders import download
+from reproduce.loaders import _transfer, download
 from reproduce.loaders.download import RECORD, Source, Transfer, download_dataset, read_registry, verify_dataset
 
 NAME = "tiny"
@@ -262,6 +262,25 @@ def interrupt(fetch, server, file, after):
     server.asked.clear()
 
 
+def test_an_interrupted_command_keeps_what_has_come(fetch, server, bodies, monkeypatch):
+    write, written = _transfer._Sink.write, []
+
+    def interrupted(sink, block):
+        if len(written) == 8:
+            raise KeyboardInterrupt
+        written.append(block)
+        write(sink, block)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_transfer._Sink, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(TABLE)
+    assert (fetch.target / f"{TABLE}.part").read_bytes() == b"".join(written) == bodies[TABLE][:400]
+    fetch(TABLE)
+    assert [span for _, span in server.asked] == [None, "bytes=400-"]
+    assert (fetch.target / TABLE).read_bytes() == bodies[TABLE]
+
+
 def test_a_server_without_ranges_sends_the_whole_again(fetch, server, bodies):
     server.served["/first/" + TABLE].ranges = False
     interrupt(fetch, server, TABLE, 400)
@@ -364,7 +383,7 @@ def test_an_error_names_every_address_and_the_remedy_and_the_others_are_fetched(
         fetch(note="never confirmed")
     message = str(caught.value)
     assert message.startswith(
-        f"1 files of {NAME} were not fetched. {TABLE}: {server.address}/first/{TABLE}: HTTP {status}"
+        f"1 of 3 files that {NAME} lacks were not fetched. {TABLE}: {server.address}/first/{TABLE}: HTTP {status}"
     )
     assert f"{server.address}/second/{TABLE}: HTTP 404" in message
     assert "never confirmed" in message and "the.portal" in message
@@ -496,7 +515,7 @@ def test_from_a_folder_takes_an_unpacked_table_under_its_own_name(fetch, shelf, 
 def test_from_a_folder_names_what_it_lacks_after_taking_the_rest(fetch, shelf):
     (shelf / STUDY).unlink()
     (shelf / PEOPLE).unlink()
-    with pytest.raises(DownloadError, match=rf"2 files are not in it: {PEOPLE}, {STUDY}\..*reproduce download {NAME}"):
+    with pytest.raises(DownloadError, match=rf"not in it are {PEOPLE}, {STUDY}\..*reproduce download {NAME}"):
         fetch(from_folder=shelf)
     assert left_in(fetch.target) == sorted([TABLE, RECORD])
     fetch()
@@ -646,7 +665,7 @@ def test_the_command_lands_where_the_study_looks(tmp_path, monkeypatch, capsys, 
     people = shelf / "GTEx_Analysis_v8_Annotations_SubjectPhenotypesDS.txt"
     people.unlink()
     assert main(["download", "gtex-tcga-p53", "--from", str(shelf), "--quiet"]) == 2
-    assert f"1 files are not in it: {people.name}" in capsys.readouterr().err
+    assert f"not in it are {people.name}." in capsys.readouterr().err
     (tmp_path / "data" / "gtex-tcga-p53" / people.name).write_bytes(PHENOTYPES)
     assert main(["download", "gtex-tcga-p53", "--from", str(shelf), "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
