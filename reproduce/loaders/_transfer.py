@@ -184,7 +184,10 @@ class _Part:
             except OSError as error:  # all errors of requests are
                 raise self._failure(error) from error
         if self.about["size"] not in (None, self.size):
-            raise self._cut()
+            failure = self._cut()
+            if self.size > self.about["size"]:
+                self.remove()
+            raise failure
         return sink.continued
 
     def begin(self, headers: Mapping[str, str]) -> None:

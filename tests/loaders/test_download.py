@@ -61,6 +61,7 @@ class Served:
     etag: str | None = '"one"'
     ranges: bool = True  # whether it honours Range
     if_range: bool = True  # … only under the condition of If-Range
+    stretch: int | None = None  # most bytes of an answer to Range
     cuts: list = dataclasses.field(default_factory=list)  # bytes sent before each of the next answers breaks off
     statuses: list = dataclasses.field(default_factory=list)  # of the next answers
 
@@ -88,11 +89,13 @@ class Handler(BaseHTTPRequestHandler):
             start = int(span[1])
             if start >= len(body):
                 return self.answer(416, b"", {"Content-Range": f"bytes */{len(body)}"})
-            headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
-            status, body = 206, body[start:]
+            end = len(body) if served.stretch is None else min(len(body), start + served.stretch)
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(body)}"
+            status, body = 206, body[start:end]
         return self.answer(status, body, headers, served.cuts.pop(0) if served.cuts else None)
 
     def answer(self, status, body, headers, cut=None):
+        self.server.sent.append(status)
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
@@ -109,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
 def server():
     """A portal on this machine; `served` by path, and what was asked of it."""
     with Server(("127.0.0.1", 0), Handler) as running:
-        running.served, running.asked = {}, []
+        running.served, running.asked, running.sent = {}, [], []
         running.address = f"http://127.0.0.1:{running.server_port}"
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -226,6 +229,15 @@ def test_a_broken_connection_is_continued_where_it_stopped(fetch, server, bodies
     fetch(TABLE)
     assert (fetch.target / TABLE).read_bytes() == bodies[TABLE]
     assert [span for _, span in server.asked] == [None, "bytes=100-", "bytes=300-"]
+    assert server.sent == [200, 206, 206]
+
+
+def test_a_server_may_send_a_stretch_at_a_time(fetch, server, bodies):
+    served = server.served["/first/" + TABLE]
+    served.cuts, served.stretch = [100], 450
+    fetch(TABLE)
+    assert (fetch.target / TABLE).read_bytes() == bodies[TABLE]
+    assert server.asked[2][1] == "bytes=550-"
 
 
 def test_progress_renews_the_patience(fetch, server, bodies):
@@ -313,8 +325,9 @@ def test_a_server_that_continues_another_file_is_not_believed(fetch, server):
 def test_without_a_strong_validator_it_is_begun_anew(fetch, server, bodies, etag):
     server.served["/first/" + TABLE].etag = etag
     interrupt(fetch, server, TABLE, 400)
+    server.served["/first/" + TABLE].cuts = [500]
     fetch(TABLE)
-    assert [span for _, span in server.asked] == [None]
+    assert [span for _, span in server.asked] == [None, None]
     assert (fetch.target / TABLE).read_bytes() == bodies[TABLE]
 
 
@@ -534,11 +547,15 @@ def test_from_a_folder_that_is_not_there(fetch, tmp_path):
         fetch(from_folder=tmp_path / "nowhere")
 
 
-def test_files_put_into_the_data_folder_by_hand_are_kept_checked_and_recorded(fetch, server, bodies, shelf):
+def test_files_put_into_the_data_folder_by_hand_are_kept_checked_and_recorded(fetch, server, bodies, shelf, capfd):
+    """What lies there is the user's: another checksum than the published one is said, and no more."""
     fetch.target.parent.mkdir()
     shelf.rename(fetch.target)
-    fetch(sha256="0" * 64, published_by="a third party")  # what lies there is the user's: only its form is checked
+    fetch(sha256="0" * 64, published_by="a third party", progress=True)
+    said = capfd.readouterr().err
     assert server.asked == []
+    for name, body in bodies.items():
+        assert re.search(f"{name}: differs from .* a third party published.*{sha256(body)} found.*kept", said)
     assert set(json.loads((fetch.target / RECORD).read_text())) == set(bodies)
 
 
