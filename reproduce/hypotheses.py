@@ -14,16 +14,18 @@ with s² their sample variance; the reference distribution is t with J − 1 deg
 **Margin.** A claim "A beats B" is taken to mean a difference Δ that is larger than a practical margin δ, fixed
 beforehand.
 
-- *supported*: Δ > δ is shown (one-sided p below α/2, so for one contrast: the interval lies above δ); - *refuted*: Δ
-< δ is shown (for one contrast: the interval lies below δ; the gain, if there is any, is too small to matter);
+- *supported*: Δ > δ is shown (one-sided p below α/2, so for one contrast: the interval lies above δ);
+- *refuted*: Δ < δ is shown (for one contrast: the interval lies below δ; the gain, if there is any, is too small to
+  matter);
 - *inconclusive*: neither; also if there are fewer seeds than required, or a method has no results.
 
 **Claims with several contrasts.** "One of the networks beats all rivals" is not tested by picking the network that
 looks best:
 
-- a network beats *all* rivals if it beats each one: its p is the largest over rivals (intersection–union test); -
-*some* network does: twice the smaller p for two networks (union–intersection, Bonferroni); - it is refuted if for
-*every* network (largest p) there is *some* rival (p times the number of rivals) it does not beat by the margin.
+- a network beats *all* rivals if it beats each one: its p is the largest over rivals (intersection–union test);
+- *some* network does: twice the smaller p for two networks (union–intersection, Bonferroni);
+- it is refuted if for *every* network (largest p) there is *some* rival (p times the number of rivals) it does not
+  beat by the margin.
 
 **Many claims.** The p values of all claims are adjusted by Holm, for support and for refutation separately, before
 the verdict.

@@ -63,7 +63,7 @@ class GAINImputer(NetworkImputer):
         reconstruction_weight: float = 1.0,
         noise_scale: float = 0.1,
         learning_rate: float = 1e-3,
-        batch_size: int = 32,
+        batch_size: int = 48,
         epochs: int = 200,
         steps_per_epoch: int = 30,
         patience: int | None = 100,

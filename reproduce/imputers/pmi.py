@@ -19,8 +19,8 @@ class PMIImputer(NetworkImputer):
     hidden_layers : int, default 4
     hidden_units : int, default 200
         Width of each hidden layer.
-    dropout : float, default 0.2
-        Fraction of hidden units dropped in training.
+    dropout : float, default 0.1
+        Fraction of hidden units dropped in training. Less than GAIN's: hiding entries is a regularisation in itself.
     batch_normalization : bool, default True
     pseudo_missing_rate : "auto", float, or pair of float, default "auto"
         Fraction of a sample's known entries hidden in a step; from a pair (low, high) it is drawn uniformly for each
@@ -29,7 +29,7 @@ class PMIImputer(NetworkImputer):
         fills.
     learning_rate : float, default 1e-3
         Adam's.
-    batch_size : int, default 32
+    batch_size : int, default 48
     epochs : int, default 200
         At most this many.
     steps_per_epoch : int, default 30
@@ -57,11 +57,11 @@ class PMIImputer(NetworkImputer):
         *,
         hidden_layers: int = 4,
         hidden_units: int = 200,
-        dropout: float = 0.2,
+        dropout: float = 0.1,
         batch_normalization: bool = True,
         pseudo_missing_rate: object = "auto",
         learning_rate: float = 1e-3,
-        batch_size: int = 32,
+        batch_size: int = 48,
         epochs: int = 200,
         steps_per_epoch: int = 30,
         patience: int | None = 100,

@@ -76,7 +76,7 @@ class TrainingSettings:
 
     epochs: int = 200
     steps_per_epoch: int = 30
-    batch_size: int = 32
+    batch_size: int = 48
     patience: int | None = 100
     validation_missing_rate: float = 0.5
 
