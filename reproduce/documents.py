@@ -92,7 +92,7 @@ def headline(results: Path, figures: Path, document: Path) -> str:
         [
             f"{kind}: {run.title}; {run.n_genes} genes, preset `{run.preset}`.",
             markdown_table(claims),
-            "R² at 50 % missing, ours (mean and 95 % interval over donor splits) beside the paper's "
+            "R² at 50 % missing, ours (mean over donor splits ± half of its 95 % interval) beside the paper's "
             "(other genes, 49 tissues: compare the order of methods, not the values):",
             markdown_table(summaries.show_headline(findings.headline)),
             f"![R² of each method, ours beside the paper's]({figure})",

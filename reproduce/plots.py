@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from reproduce.errors import ConfigError
 from reproduce.files import atomic_path
@@ -168,6 +169,7 @@ def gene_boxes(table: pd.DataFrame, ax: Axes) -> Axes:
         patch.set(facecolor=_colour(method), alpha=0.8, lw=0.6)
     ax.set_yticks(range(1, len(methods) + 1), [label_of(m) for m in methods])
     ax.axvline(0, color="0.7", lw=0.8, zorder=0)
+    ax.xaxis.set_major_locator(MaxNLocator(6))
     ax.set_xlabel("R² per gene (mean over splits)")
     return ax
 
@@ -210,7 +212,8 @@ def agreement(correlations: pd.DataFrame, one: str, two: str, ax: Axes) -> Axes:
     """Gene-gene correlations of one cohort against another's, one dot per pair of genes."""
     ax.plot(correlations[one], correlations[two], ".", ms=2.5, alpha=0.4, color="#0072B2", mew=0, rasterized=True)
     ax.plot([-1, 1], [-1, 1], color="0.7", lw=0.8, zorder=0)
-    ax.set(xlim=(-1, 1), ylim=(-1, 1), xlabel=one, ylabel=two, aspect="equal")
+    ax.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal")
+    ax.set(xlabel=f"gene-gene correlation in {one}", ylabel=f"in {two}")
     return ax
 
 
@@ -267,11 +270,16 @@ def cost(table: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def scales(table: pd.DataFrame, ax: Axes, order: Iterable[str] = ("raw", "log1p", "log1p_depth")) -> Axes:
-    """Score of each method on each scale of expression; `table` of `reproduce.summaries.score_table`."""
+    """Score of each method on each scale of expression with 95 % intervals; `table` of
+    `reproduce.summaries.score_table`.
+    """
     order = [kind for kind in order if kind in set(table["transform"])]
-    for method, group in table.groupby("method", sort=False):
-        values = group.set_index("transform")["mean"].reindex(order)
-        ax.plot(range(len(order)), values, "o-", color=_colour(method), label=label_of(method))
+    methods = table["method"].unique()
+    for shift, method in zip(np.linspace(-0.06, 0.06, len(methods)), methods, strict=True):  # intervals side by side
+        values = table[table["method"] == method].set_index("transform").reindex(order)
+        half = (values["high"] - values["mean"]).where(np.isfinite(values["high"]))
+        x = np.arange(len(order)) + shift
+        ax.errorbar(x, values["mean"], half, fmt="o-", lw=1.2, color=_colour(method), label=label_of(method))
     ax.set_xticks(range(len(order)), order)
     ax.set_xlim(-0.3, len(order) - 0.7)
     ax.set(xlabel="scale of expression", ylabel="R²")

@@ -200,14 +200,13 @@ def headline_table(results: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
 
 
 def show_headline(table: pd.DataFrame) -> pd.DataFrame:
-    """The headline table, one row per method, scenarios side by side."""
+    """The headline table, one row per method, scenarios side by side; ± half of the 95 % interval."""
 
     def cell(row) -> str:
         if np.isnan(row["ours"]):
             return "–"
-        return f"{row['ours']:.3f}" + (
-            f" [{row['ours_low']:.3f}, {row['ours_high']:.3f}]" if np.isfinite(row["ours_low"]) else ""
-        )
+        half = (row["ours_high"] - row["ours_low"]) / 2
+        return f"{row['ours']:.3f}" + (f" ± {half:.3f}" if np.isfinite(half) else "")
 
     shown = table.assign(cell=table.apply(cell, axis=1))
     wide = {}
