@@ -137,8 +137,8 @@ def first_page(findings: Findings, figure: str, notebooks: Sequence[str], docume
         "## Ours beside the paper's",
         headline_table(findings.headline),
         "R² over hidden entries at 50 % missing (1 is perfect, 0 the gene's mean); ours as mean over "
-        "donor splits ± half of its 95 % interval. The paper's columns are for other genes and 49 tissues: compare the order of "
-        "methods rather than the values.",
+        "donor splits ± half of its 95 % interval. The paper's columns are for other genes and 49 tissues: compare the "
+        "order of methods rather than the values.",
         "## The figure to remember",
         f'<img class="figure" src="{figure}" alt="R² of each method, ours beside the paper\'s">',
         "## Read on",
