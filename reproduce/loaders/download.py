@@ -28,7 +28,7 @@ from reproduce.loaders._kinds import GZIP_MAGIC, refuse_other_kinds
 from reproduce.loaders._transfer import Failure, Transfer, fetch_file
 from reproduce.loaders.gct import check_gct
 from reproduce.loaders.gtex import read_sample_attributes, read_subject_phenotypes
-from reproduce.loaders.study import data_folder
+from reproduce.loaders.places import data_folder
 
 __all__ = ["RECORD", "Source", "Transfer", "download_dataset", "read_registry", "verify_dataset"]
 

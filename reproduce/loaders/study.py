@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reproduce.errors import ConfigError, DataFormatError
+from reproduce.loaders.places import DATA_VARIABLE, data_folder
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from reproduce.loaders.embedded import Truth
 
-__all__ = ["SOURCES", "Study", "data_folder", "detect_source", "load_study"]
+__all__ = ["SOURCES", "Study", "detect_source", "load_study"]
 
-DATA_VARIABLE = "REPRODUCE_DATA"
 #: Names that `load_study` takes, and what the report calls them.
 SOURCES = {
     "embedded": "Embedded cohort: simulated GTEx lung and colon, TCGA LUAD and COADREAD",
@@ -65,12 +65,6 @@ class Study:
     notes: tuple[str, ...]
     fingerprint: str
     truth: Truth | None = None
-
-
-def data_folder() -> Path:
-    """Where downloads land: ``REPRODUCE_DATA``, or the checkout's ``data/``."""
-    named = os.environ.get(DATA_VARIABLE)
-    return Path(named).expanduser() if named else Path(__file__).resolve().parents[2] / "data"
 
 
 def detect_source(folder: str | Path) -> str:

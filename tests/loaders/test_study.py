@@ -12,8 +12,9 @@ import pytest
 from reproduce.errors import ConfigError, DataFormatError
 from reproduce.loaders.download import RECORD, Source, download_dataset
 from reproduce.loaders.gene_sets import gene_set
+from reproduce.loaders.places import data_folder
 from reproduce.loaders.student import STUDENT_FILES
-from reproduce.loaders.study import SOURCES, data_folder, detect_source, load_study
+from reproduce.loaders.study import SOURCES, detect_source, load_study
 
 P53 = gene_set("p53")
 LUNG, COLON = "gene_reads_2017-06-05_v8_lung.gct.gz", "gene_reads_2017-06-05_v8_colon_transverse.gct.gz"
