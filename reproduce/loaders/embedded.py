@@ -377,8 +377,8 @@ def simulate_cohorts(
     n_gtex_lung: int = 578,
     n_gtex_colon: int = 406,
     n_gtex_both: int | None = None,
-    n_luad: int = 517,
-    n_coadread: int = 382,
+    n_luad: int = 515,
+    n_coadread: int = 379,
     tables: Tables | None = None,
 ) -> EmbeddedCohort:
     """Draw GTEx lung and colon samples and two tumour cohorts from the fitted law.

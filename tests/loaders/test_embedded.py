@@ -41,8 +41,8 @@ def test_default_sizes_are_those_of_the_real_study(default):
     assert gtex.obs["tissue"].value_counts().to_dict() == {LUNG: 578, COLON: 406}
     assert (per_donor == 2).sum() == 268
     assert gtex.n_vars == 65
-    assert default.cohorts["LUAD"].shape == (517, 64)
-    assert default.cohorts["COADREAD"].shape == (382, 64)
+    assert default.cohorts["LUAD"].shape == (515, 64)
+    assert default.cohorts["COADREAD"].shape == (379, 64)
 
 
 def test_a_donor_is_one_person(default):
