@@ -43,3 +43,26 @@ def test_verdicts_and_headline_are_those_of_the_trials(folder, rows, name, tmp_p
     }[name]()
     again = pd.read_csv(summaries.write_table(computed, tmp_path, name))
     pd.testing.assert_frame_equal(pd.read_csv(folder / f"{name}.csv"), again, rtol=1e-5)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_training_curves_are_those_of_the_trials(folder, rows, part):
+    curves = pd.read_parquet(folder / f"{part}-training.parquet")
+    networks = rows[rows["method"].isin(["pmi", "gain", "gain_mse"])]
+    assert set(curves["trial_id"]) <= set(networks["trial_id"])
+    table = summaries.history_table(curves)
+    assert set(table["method"]) == {"PMI", "GAIN-GTEx", "GAIN-MSE-GTEx"} and (table["splits"] == 10).all()
+
+
+@pytest.mark.parametrize(("scenario", "method", "least"), [
+    ("inductive", "pmi", 0.71), ("inductive", "gain", 0.71), ("inductive", "gaussian", 0.79),
+])  # fmt: skip
+def test_the_real_run_reaches_what_is_known_to_be_reachable(rows, scenario, method, least):
+    scores = summaries.score_table(rows)
+    keep = (scores["scenario"] == scenario) & (scores["training_rows"] == "complete")
+    assert scores[keep].set_index("method").loc[method, "mean"] >= least
+
+
+def test_pmi_does_not_collapse_in_place(rows):
+    scores = summaries.score_table(rows[rows["scenario"] == "in_place"]).set_index("method")["mean"]
+    assert scores["pmi"] > scores[["knn_1", "knn_5", "knn_10"]].max()

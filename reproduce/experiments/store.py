@@ -76,11 +76,18 @@ class ResultsStore:
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["trial_id", "method", "seed"])
 
     def export(self, path: str | Path, trials: Iterable[Trial], study) -> Path:
-        """Write the rows of some trials as one Parquet file, sorted, so that the order of runs does not show."""
+        """Write the rows of some trials as one Parquet file, sorted, so that the order of runs does not show.
+
+        Training curves go beside it, into ``NAME-training.parquet``, where the trials have any.
+        """
         path = Path(path)
         order = ["scenario", "test", "method", "transform", "training_rows", "seed", "level", "metric", "group"]
-        rows = self.read(trial.trial_id(study.fingerprint) for trial in trials)
-        _write(rows.sort_values(order, kind="stable", ignore_index=True), path)
+        ids = [trial.trial_id(study.fingerprint) for trial in trials]
+        _write(self.read(ids).sort_values(order, kind="stable", ignore_index=True), path)
+        histories = self.read_histories(ids)
+        if len(histories):
+            sorted_curves = histories.sort_values(["method", "seed", "trial_id", "epoch"], ignore_index=True)
+            _write(sorted_curves, path.with_name(f"{path.stem}-training.parquet"))
         return path
 
 

@@ -343,8 +343,11 @@ def test_training_curves_are_kept(study, tmp_path, monkeypatch):
         history_ = pd.DataFrame({"epoch": [1, 2], "train_loss": [1.0, 0.5]})
 
     monkeypatch.setattr("reproduce.imputers.make_imputer", lambda *a, **k: Network())
-    histories = run_grid([trial()], study, ResultsStore(tmp_path)).histories
+    store = ResultsStore(tmp_path)
+    histories = run_grid([trial()], study, store).histories
     assert histories["train_loss"].tolist() == [1.0, 0.5] and set(histories["method"]) == {"median"}
+    store.export(tmp_path / "out" / "part.parquet", [trial()], study)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out" / "part-training.parquet"), histories)
 
 
 def test_export_does_not_depend_on_the_order_of_runs(study, probe, trials, tmp_path):
