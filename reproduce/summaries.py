@@ -121,9 +121,7 @@ def training_rows_text(scenario: str, training_rows: str) -> str:
 def show_scores(table: pd.DataFrame) -> pd.DataFrame:
     """A score table as a reader wants it: rounded, labelled, saying which training rows each method had."""
     rows = zip(table["scenario"], table["training_rows"], strict=True)
-    interval = [
-        f"[{a:.3f}, {b:.3f}]" if np.isfinite(a) else "–" for a, b in zip(table["low"], table["high"], strict=True)
-    ]
+    interval = [_interval(a, b) if np.isfinite(a) else "–" for a, b in zip(table["low"], table["high"], strict=True)]
     return pd.DataFrame(
         {
             "method": table["label"],
@@ -137,6 +135,10 @@ def show_scores(table: pd.DataFrame) -> pd.DataFrame:
             "seconds": table["seconds"].map(_seconds),
         }
     )
+
+
+def _interval(low: float, high: float, digits: str = ".3f") -> str:
+    return f"[{low:{digits}},\u00a0{high:{digits}}]"  # never broken over two lines
 
 
 def _seconds(seconds: float) -> str:
@@ -226,9 +228,10 @@ def show_verdicts(table: pd.DataFrame) -> pd.DataFrame:
         for row in table.itertuples()
     ]
     effect = [
-        f"{row.effect:+.3f} [{row.low:+.3f}, {row.high:+.3f}]" if np.isfinite(row.effect) else "–"
+        f"{row.effect:+.3f} {_interval(row.low, row.high, '+.3f')}" if np.isfinite(row.effect) else "–"
         for row in table.itertuples()
     ]
+    p_values = zip(table["p_supported_holm"], table["p_refuted_holm"], strict=True)
     return pd.DataFrame(
         {
             "id": table["id"],
@@ -237,8 +240,7 @@ def show_verdicts(table: pd.DataFrame) -> pd.DataFrame:
             "decisive contrast": decisive,
             "difference in R² [95 %]": effect,
             "margin": table["margin"].map("{:.2f}".format),
-            "p supported (Holm)": table["p_supported_holm"].map(_p_value),
-            "p refuted (Holm)": table["p_refuted_holm"].map(_p_value),
+            "p of support, of refutation (Holm)": [f"{_p_value(p)}, {_p_value(q)}" for p, q in p_values],
             "splits": table["n_splits"],
             "reason": table["reason"],
             "claimed in": table["source"],
