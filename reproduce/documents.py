@@ -21,6 +21,7 @@ from reproduce.report import HEADLINE_FIGURE, read_findings
 
 PARTS = ("02_in_place_imputation", "03_inductive_imputation", "04_transfer_to_tumours")
 SCALES = "03_inductive_imputation-scales"
+SETTINGS = "03_inductive_imputation-settings"
 SIMULATED = "embedded"  # subfolder of results/: the same run on the embedded cohort
 
 
@@ -105,6 +106,7 @@ def measured_effects(results: Path, figures: Path, document: Path) -> str:
     rows = pd.concat([_trials(results, part) for part in ("02_in_place_imputation", "03_inductive_imputation")])
     scales = _trials(results, SCALES)
     rows = pd.concat([rows, scales[scales["transform"] != "log1p"]])  # its log1p trials are the notebook's own
+    rows = pd.concat([rows.assign(settings=effects.OWN), _trials(results, SETTINGS).assign(settings=effects.STUDENT)])
     return markdown_table(effects.show_effects(effects.effect_table(rows)))
 
 

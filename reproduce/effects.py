@@ -7,15 +7,18 @@ is taken seed by seed, and its interval allows for the overlap of splits (see `r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from reproduce.errors import DataFormatError
+from reproduce.experiments.plans import NETWORKS
 from reproduce.hypotheses import corrected_t, overlap_ratio
 from reproduce.summaries import label_of
 
+#: Hyperparameters of a trial: the class's defaults, or those of the earlier student study.
+OWN, STUDENT = "own", "student"
 #: What holds unless an effect says otherwise.
 BASE = {
     "scenario": "inductive",
@@ -24,6 +27,7 @@ BASE = {
     "missing_rate": 0.5,
     "training_rows": "complete",
     "metric": "r2",
+    "settings": OWN,
 }
 
 
@@ -73,6 +77,7 @@ EFFECTS = (
         ("pmi", "gain", "gaussian", "mice", "knn_10"),
         {"metric": "r2_tissue"},
     ),
+    Effect("settings", "our settings of the networks against the student study's", NETWORKS, {"settings": STUDENT}),
     Effect("adversary", "GAIN with its discriminator against without", ("gain",), {"method": "gain_mse"}),
     Effect("adversary in place", "the same, in place", ("gain",), {"method": "gain_mse"}, IN_PLACE),
 )
@@ -84,7 +89,8 @@ def effect_table(results: pd.DataFrame, effects: Iterable[Effect] = EFFECTS) -> 
     Parameters
     ----------
     results : DataFrame
-        Rows of the results table, all of one preset.
+        Rows of the results table, all of one preset. A column ``settings`` tells trials with other hyperparameters
+        apart; without it all are `OWN`.
     effects : iterable of Effect
 
     Returns
@@ -98,6 +104,7 @@ def effect_table(results: pd.DataFrame, effects: Iterable[Effect] = EFFECTS) -> 
     DataFormatError
         If the trials of an effect are not in the table, or are there twice.
     """
+    results = results if "settings" in results else results.assign(settings=OWN)
     rows = []
     for effect in effects:
         for method in effect.methods:
@@ -112,6 +119,13 @@ def effect_table(results: pd.DataFrame, effects: Iterable[Effect] = EFFECTS) -> 
             interval = {"low": contrast.low, "high": contrast.high, "n_splits": contrast.n_splits}
             rows.append({"id": effect.id, "decision": effect.decision, "method": method, **means, **interval})
     return pd.DataFrame(rows)
+
+
+def settings_table(own: pd.DataFrame, student: pd.DataFrame) -> pd.DataFrame:
+    """The effect "settings" alone, on the networks that both kinds of trials hold."""
+    rows = pd.concat([own.assign(settings=OWN), student.assign(settings=STUDENT)])
+    run = tuple(name for name in NETWORKS if {name} <= set(own["method"]) & set(student["method"]))
+    return effect_table(rows, [replace(effect, methods=run) for effect in EFFECTS if effect.id == "settings"])
 
 
 def _scores(results: pd.DataFrame, selection: Mapping[str, object], effect: Effect) -> pd.Series:
@@ -137,7 +151,8 @@ def show_effects(table: pd.DataFrame) -> pd.DataFrame:
             "ours": table["ours"].map("{:.3f}".format),
             "other": table["other"].map("{:.3f}".format),
             "difference in R² [95 %]": [
-                f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]" for row in table.itertuples()
+                f"{row.difference:+.3f}" + (f" [{row.low:+.3f}, {row.high:+.3f}]" if np.isfinite(row.low) else "")
+                for row in table.itertuples()
             ],
             "splits": table["n_splits"],
         }

@@ -17,7 +17,7 @@ BASELINES = ("median", "surrogate", "knn_1", "knn_5", "knn_10", "mice", "gaussia
 ALSO_MASKED = ("median", "knn_10", "mice", "gaussian")
 #: Compared on raw counts, log counts, and log counts with sequencing depth removed.
 ON_ALL_SCALES = ("pmi", "gaussian", "knn_10", "median")
-PARTS = ("in_place", "inductive", "scales", "transfer")
+PARTS = ("in_place", "inductive", "scales", "settings", "transfer")
 
 
 def network_budget(epochs: int) -> dict[str, dict[str, int]]:
@@ -101,9 +101,9 @@ def study_plan(
 
     Parameters
     ----------
-    part : {"in_place", "inductive", "scales", "transfer"}
-        "scales" repeats some inductive trials on other scales of expression; "transfer" fits GTEx and fills both
-        tumour cohorts.
+    part : {"in_place", "inductive", "scales", "settings", "transfer"}
+        "scales" repeats some inductive trials on other scales of expression, "settings" the networks' with the earlier
+        study's hyperparameters; "transfer" fits GTEx and fills both tumour cohorts.
     n_splits, n_splits_by_method
         As in `comparison_trials`.
     network_epochs : int
@@ -123,6 +123,8 @@ def study_plan(
     ConfigError
         For an unknown part, or whatever `comparison_trials` refuses.
     """
+    from reproduce.imputers import hyperparameters_of
+
     if part not in PARTS:
         raise ConfigError(f"Unknown part {part!r} of the study; known are {', '.join(PARTS)}.")
     common = {"n_splits": n_splits, "n_splits_by_method": n_splits_by_method, "preset": preset, "gene_set": gene_set}
@@ -140,6 +142,9 @@ def study_plan(
             for transform in ("raw", "log1p", "log1p_depth")
         ]
         return [trial for trials in by_scale for trial in trials]
+    if part == "settings":
+        settings = {name: hyperparameters_of(name, "student") | {"epochs": int(network_epochs)} for name in NETWORKS}
+        return comparison_trials(NETWORKS, "inductive", **common | {"hyperparameters": settings})
     target = {"train": "GTEx", "test": "LUAD+COADREAD"}
     return comparison_trials(
         (*NETWORKS, "median", "knn_10", "mice", "gaussian", *best), "cross_cohort", **target, **common

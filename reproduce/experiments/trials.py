@@ -156,13 +156,23 @@ class Trial:
             raise ConfigError(f"missing_rate is {self.missing_rate!r}; give a fraction between 0 and 1.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
             raise ConfigError(f"seed is {self.seed!r}; give a non-negative integer.")
-        same_cohort = self.train.split("/")[0] == self.test
-        if same_cohort == (self.scenario == "cross_cohort"):
-            raise ConfigError(
-                f"Scenario {self.scenario!r} with train {self.train!r} and test {self.test!r}: 'cross_cohort' needs "
-                "two different cohorts, the other scenarios one and the same."
-            )
+        self._check_cohorts()
         self._check_method()
+
+    def _check_cohorts(self) -> None:
+        fitted, filled = self.train.split("/")[0], [name.split("/")[0] for name in self.test.split("+")]
+        if self.scenario == "cross_cohort":
+            # rows that were fitted must not be scored, not even as one cohort among several
+            if fitted in filled or len(set(filled)) < len(filled):
+                raise ConfigError(
+                    f"Scenario 'cross_cohort' with train {self.train!r} and test {self.test!r} needs cohorts other "
+                    "than the fitted one, each once."
+                )
+        elif self.test != fitted:
+            raise ConfigError(
+                f"Scenario {self.scenario!r} with train {self.train!r} and test {self.test!r}: both must be one "
+                "cohort; for another one the scenario is 'cross_cohort'."
+            )
 
     def _check_method(self) -> None:
         if self.method == ORACLE:

@@ -168,6 +168,8 @@ class ExpressionImputer(TransformerMixin, BaseEstimator):
     def _checked(self, X, *, reset: bool) -> tuple[np.ndarray, pd.Index | None]:
         """Array of float32 or float64 without infinities, and the row labels if X has any."""
         rows = X.index if isinstance(X, pd.DataFrame) else None
+        if rows is not None:
+            _refuse_bad_columns(X)
         X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
         infinite = np.isinf(X)
         if infinite.any():
@@ -247,6 +249,21 @@ class ExpressionImputer(TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _refuse_bad_columns(X: pd.DataFrame) -> None:
+    """Raise DataFormatError for a gene that is there twice, and for text among the values, by gene and sample."""
+    twice = X.columns[X.columns.duplicated()]
+    if len(twice):
+        raise DataFormatError(f"Gene {twice[0]!r} occurs more than once in X; keep the column that is meant.")
+    for gene, column in X.items():
+        if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
+            bad = pd.to_numeric(column, errors="coerce").isna() & column.notna()
+            if bad.any():
+                raise DataFormatError(
+                    f"X holds {column[bad].iloc[0]!r} at sample {bad.idxmax()!r}, gene {gene!r}; expression must be "
+                    "numbers, with NaN where missing (are there columns that are no genes, such as a tissue?)."
+                )
 
 
 def check_choice(name: str, value: object, known: Sequence[object]) -> None:

@@ -251,6 +251,9 @@ def test_trials_are_hashable_and_keep_hyperparameters_by_value():
         ({"training_rows": "some"}, "some"),
         ({"mechanism": "mood"}, "mood"),
         ({"test": "LUAD"}, "cross_cohort"),
+        ({"scenario": "cross_cohort", "test": "GTEx+LUAD"}, "other than"),
+        ({"scenario": "cross_cohort", "train": "GTEx/Lung", "test": "LUAD+GTEx"}, "other than"),
+        ({"scenario": "cross_cohort", "test": "LUAD+LUAD"}, "each once"),
         ({"hyperparameters": {"a": object()}}, "plain"),
     ],
 )
@@ -429,5 +432,9 @@ def test_the_study_asks_for_the_trials_of_every_hypothesis():
             assert len(seeds) == 10
     # the log1p trials of the comparison of scales are those of the inductive comparison: nothing is run twice
     assert {t for t in study_plan("scales", **budget) if t.transform == "log1p"} <= set(plan)
+    # the student study's settings are trials of their own, equally long
+    settings = study_plan("settings", **budget)
+    assert not set(settings) & set(plan) and {t.hyperparameters["epochs"] for t in settings} == {5}
+    assert {t.hyperparameters["batch_size"] for t in settings} == {32}
     with pytest.raises(ConfigError, match="ablation"):
         study_plan("ablation", **budget)

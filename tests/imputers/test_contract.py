@@ -271,6 +271,19 @@ def test_infinite_entry_names_sample_and_gene(name, data):
             call(X_bad, covariates=train)
 
 
+@pytest.mark.parametrize("name", ["median", "gaussian"])
+def test_text_and_duplicate_genes_are_named(name, data):
+    X_train, train, _, _ = data
+    text = X_train.astype(object)
+    text.iloc[5, 3] = "many"
+    with pytest.raises(DataFormatError, match=r"'many'.*sample 0-5.*GENE3"):
+        new(name).fit(text, covariates=train)
+    with pytest.raises(DataFormatError, match="'GENE1' occurs more than once"):
+        new(name).fit(pd.concat([X_train, X_train[["GENE1"]]], axis=1), covariates=train)
+    numbers = X_train.astype(object)  # numbers kept as objects are numbers all the same
+    assert new(name).fit(numbers, covariates=train).transform(X_train, covariates=train).shape == X_train.shape
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_genes_in_another_order_are_refused(name, data):
     X_train, train, _, _ = data
