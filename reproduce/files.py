@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -11,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_path", "sha256_of", "write_json", "write_text"]
+__all__ = ["atomic_path", "in_words", "naming", "sha256_of", "write_json", "write_text"]
 
 _BLOCK = 1 << 20
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # the disk, or the user's share of it
 
 
 @contextlib.contextmanager
@@ -30,19 +32,46 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     Path
         A name in the same folder (hence on the same disk, where a rename is atomic) with the same suffixes, so that a
         writer that goes by the suffix does the same thing.
+
+    Raises
+    ------
+    OSError
+        As the block raised it; one that names no file, such as a write to a full disk, gets the name of `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
     temporary = folder / path.name
     try:
-        yield temporary
-        if temporary.is_file():
-            with open(temporary, "rb") as handle:  # on disk before the rename: a crash must not leave an empty file
-                os.fsync(handle.fileno())
-        os.replace(temporary, path)
+        with naming(path):
+            yield temporary
+            if temporary.is_file():
+                with open(temporary, "rb") as handle:  # on disk before the rename: a crash must not leave an empty file
+                    os.fsync(handle.fileno())
+            os.replace(temporary, path)
     finally:
         _remove(folder)
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let an `OSError` of the block that names no file name `path`: the system names files on opening, not on writing.
+
+    An error without a number keeps its own words: with a file name, Python would show that in their place.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = os.fspath(path)
+        raise
+
+
+def in_words(error: OSError) -> str:
+    """The system's words, which name the file as far as it is known; for a full disk also what to do."""
+    if error.errno not in _FULL:
+        return str(error)
+    return f"{error}. Make room there and run the same command again: what is finished is kept."
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:

@@ -69,7 +69,7 @@ def test_wrong_usage_is_status_2(arguments, capsys):
     [
         (ConfigError("no gene 'X'. Name another."), 2, "error: no gene 'X'. Name another.\n"),
         (DataFormatError("a.gct: line 3"), 2, "error: a.gct: line 3\n"),
-        (OSError(28, "No space left on device", "/x/y"), 2, "error: [Errno 28] No space left on device: '/x/y'\n"),
+        (PermissionError(13, "Permission denied", "/x/y"), 2, "error: [Errno 13] Permission denied: '/x/y'\n"),
         (KeyboardInterrupt(), 130, "interrupted; run the same command again to go on where it stopped\n"),
     ],
 )

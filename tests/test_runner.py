@@ -1,5 +1,6 @@
 """The runner: what it refuses before it starts, and that success is decided by how a notebook's process ended."""
 
+import errno
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from reproduce import runner
+from reproduce import cli, files, runner
 from reproduce.errors import ConfigError
 
 PARAMETERS = "results_folder: str = '.'  # where tables go\nn_splits: int = 2  # donor splits"
@@ -255,6 +256,33 @@ def test_a_killed_worker_fails_whatever_its_output_file_says(tmp_path):
     outcomes, _ = run(folder, build)
     assert outcomes["01_a"].status == "failed" and "killed by signal 9" in outcomes["01_a"].message
     assert not (build / "notebooks").exists()
+
+
+# --- a full disk ---
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_full_disk_names_the_file_and_the_remedy(monkeypatch, capsys, tmp_path, number, named):
+    path = tmp_path / "table.csv"
+
+    def fill(options):
+        with files.atomic_path(path):
+            raise OSError(number, os.strerror(number), *(["/else/where"] if named else []))
+
+    monkeypatch.setattr(cli, "_methods", fill)
+    assert cli.main(["methods"]) == 2
+    said = capsys.readouterr().err
+    assert ("/else/where" if named else str(path)) in said and "Make room there and run the same command again" in said
+    assert list(tmp_path.iterdir()) == [], "nothing half written is left"
+
+
+def test_an_error_without_a_number_keeps_its_words(tmp_path):
+    with pytest.raises(OSError, match=r"^broken pipe of a codec$"), files.atomic_path(tmp_path / "a"):
+        raise OSError("broken pipe of a codec")
+
+
+# --- a run that is ended ---
 
 
 def test_interrupt_ends_the_workers_and_leaves_nothing_half_written(tmp_path, repository):
