@@ -274,19 +274,6 @@ def contrasts(results: pd.DataFrame, hypotheses: Iterable[Hypothesis] = HYPOTHES
     return table.assign(margin=table["id"].map({h.id: h.margin for h in hypotheses}))
 
 
-def paired_differences(results: pd.DataFrame, hypotheses: Iterable[Hypothesis] = HYPOTHESES) -> pd.DataFrame:
-    """The single differences behind `contrasts`, one row per hypothesis, challenger, rival and seed."""
-    parts = []
-    for hypothesis in hypotheses:
-        for challenger in hypothesis.challengers:
-            ours = scores_by_seed(results, hypothesis, challenger)
-            for rival in hypothesis.rivals or ("",):
-                theirs = scores_by_seed(results, hypothesis, rival) if rival else ours * 0.0
-                frame = (ours - theirs).dropna().rename("difference").reset_index()
-                parts.append(frame.assign(id=hypothesis.id, challenger=challenger, rival=rival))
-    return pd.concat(parts, ignore_index=True)[["id", "challenger", "rival", "seed", "difference"]]
-
-
 def _combine(hypothesis: Hypothesis, table: pd.DataFrame) -> dict[str, object]:
     """p values of the whole claim, and the contrast on which it hangs; see the module's rules."""
     by_challenger = table.groupby("challenger", sort=False)

@@ -93,20 +93,20 @@ def gene_table(results: pd.DataFrame, metric: str = "r2") -> pd.DataFrame:
     return table.loc[table.median(axis=1).sort_values(ascending=False).index]
 
 
-def tissue_table(results: pd.DataFrame, metric: str = "r2") -> pd.DataFrame:
-    """Mean over splits of the score within each tissue: methods × tissues."""
-    chosen = results[(results["status"] == "ok") & (results["level"] == "tissue") & (results["metric"] == metric)]
-    table = chosen.pivot_table(index="method", columns="group", values="value", aggfunc="mean")
-    table.columns.name = None
-    return table
-
-
 def metric_table(results: pd.DataFrame) -> pd.DataFrame:
     """Mean over splits of every overall metric: configurations × metrics."""
     chosen = results[(results["status"] == "ok") & (results["level"] == "overall") & (results["group"] == "all")]
     table = chosen.pivot_table(index=["method", "training_rows"], columns="metric", values="value", aggfunc="mean")
     table.columns.name = None
     return table.sort_values("r2", ascending=False)
+
+
+def show_metrics(table: pd.DataFrame, scenario: str) -> pd.DataFrame:
+    """`metric_table` as a reader wants it: methods by their labels, training rows in words."""
+    shown = table.reset_index()
+    rows = [training_rows_text(scenario, kind) for kind in shown["training_rows"]]
+    shown = shown.assign(method=shown["method"].map(label_of), training_rows=rows)
+    return shown.rename(columns={"training_rows": "training rows", "r2": "R²", "r2_tissue": "R² within tissue"})
 
 
 def training_rows_text(scenario: str, training_rows: str) -> str:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from reproduce import hypotheses, summaries
+from reproduce import effects, hypotheses, summaries
 from reproduce.experiments.trials import COLUMNS
 
 PARTS = ("02_in_place_imputation", "03_inductive_imputation", "04_transfer_to_tumours")
@@ -32,6 +32,27 @@ def test_score_tables_are_those_of_the_trials(folder, part, tmp_path):
     computed = summaries.score_table(pd.read_parquet(folder / f"{part}.parquet"))
     again = pd.read_csv(summaries.write_table(computed, tmp_path, part))
     pd.testing.assert_frame_equal(pd.read_csv(folder / f"{part}.csv"), again, rtol=1e-5)
+
+
+def test_scale_and_settings_tables_are_those_of_the_trials(folder, tmp_path):
+    scales, settings = (
+        pd.read_parquet(folder / f"03_inductive_imputation-{name}.parquet") for name in ("scales", "settings")
+    )
+    own = pd.read_parquet(folder / f"{part}.parquet")
+    computed = {"scales": summaries.score_table(scales), "settings": effects.settings_table(own, settings)}
+    for name, table in computed.items():
+        again = pd.read_csv(summaries.write_table(table, tmp_path, name))
+        pd.testing.assert_frame_equal(pd.read_csv(folder / f"{part}-{name}.csv"), again, rtol=1e-5)
+
+
+@pytest.mark.parametrize("part", PARTS[:2])
+def test_gene_and_metric_tables_are_those_of_the_trials(folder, part, tmp_path):
+    trials = pd.read_parquet(folder / f"{part}.parquet")
+    alike = trials if part == PARTS[0] else trials[trials["training_rows"] == "complete"]
+    computed = {"genes": summaries.gene_table(alike), "metrics": summaries.metric_table(trials)}
+    for name, table in computed.items():
+        again = pd.read_csv(summaries.write_table(table.reset_index(), tmp_path, name))
+        pd.testing.assert_frame_equal(pd.read_csv(folder / f"{part}-{name}.csv"), again, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["verdicts", "contrasts", "headline"])

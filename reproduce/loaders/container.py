@@ -16,12 +16,11 @@ import numpy as np
 import pandas as pd
 
 from reproduce.errors import ConfigError, DataFormatError
-from reproduce.loaders.gene_sets import GeneSet, gene_set
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["OBS_COLUMNS", "JoinReport", "align_genes", "make_cohort", "subset_genes"]
+__all__ = ["OBS_COLUMNS", "JoinReport", "align_genes", "make_cohort"]
 
 OBS_COLUMNS = ("donor", "tissue", "cohort", "condition", "sex", "age")
 _CONDITIONS = ("normal", "tumour")
@@ -163,43 +162,6 @@ def align_genes(*cohorts: AnnData) -> tuple[list[AnnData], JoinReport]:
         for label, cohort in zip(labels, cohorts)
     }
     return [cohort[:, common].copy() for cohort in cohorts], JoinReport(tuple(common), lost)
-
-
-def subset_genes(cohort: AnnData, genes: str | GeneSet | Sequence[str], *, missing: str = "error") -> AnnData:
-    """Keep the genes of a set, in the set's order.
-
-    Parameters
-    ----------
-    cohort : AnnData
-        Not changed.
-    genes : str, GeneSet or sequence of str
-        Name of a gene set, the set, or symbols.
-    missing : {"error", "report"}
-        What to do about genes that the cohort lacks: refuse, or keep the others and add a line to ``uns["notes"]``.
-
-    Raises
-    ------
-    DataFormatError
-        If genes are absent and `missing` is "error", if all of them are absent, or if one is asked for twice.
-    """
-    if missing not in ("error", "report"):
-        raise ConfigError(f"missing={missing!r}: choose 'error' or 'report'")
-    wanted = list(gene_set(genes).symbols if isinstance(genes, str | GeneSet) else genes)
-    refuse_duplicates(wanted, "gene", "the genes asked for")
-    present = [gene for gene in wanted if gene in cohort.var_names]
-    absent = [gene for gene in wanted if gene not in cohort.var_names]
-    if absent and (missing == "error" or not present):
-        raise DataFormatError(
-            f"{cohort.uns.get('source', 'the cohort')} lacks {len(absent)} of {len(wanted)} genes: {some(absent)}; "
-            "choose another gene set, or pass missing='report' to go on without them"
-        )
-    subset = cohort[:, present].copy()
-    if absent:
-        subset.uns["notes"] = [*subset.uns.get("notes", []), f"{len(absent)} genes are not in it: {', '.join(absent)}"]
-    return subset
-
-
-# -- checks that the readers of files share ------------------------------------------------------------------------
 
 
 def some(names: Iterable[str], limit: int = 8) -> str:

@@ -207,8 +207,12 @@ def _one_of(folder: Path, *names: str) -> Path:
 
 
 def _study(name: str, cohorts: dict[str, AnnData], *, is_real: bool, truth: Truth | None = None) -> Study:
+    from reproduce.loaders.container import align_genes
+
+    # Refuses symbols that mean one gene here and another there; what follows may then match genes by name alone.
+    _, join = align_genes(*cohorts.values())
     notes = tuple(f"{label}: {note}" for label, cohort in cohorts.items() for note in cohort.uns["notes"])
-    return Study(name, SOURCES[name], cohorts, is_real, notes, _fingerprint(cohorts), truth)
+    return Study(name, SOURCES[name], cohorts, is_real, (*notes, f"all cohorts: {join}"), _fingerprint(cohorts), truth)
 
 
 def _fingerprint(cohorts: Mapping[str, AnnData]) -> str:

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from reproduce.errors import ConfigError, DataFormatError
-from reproduce.loaders.container import OBS_COLUMNS, align_genes, make_cohort, subset_genes
-from reproduce.loaders.gene_sets import gene_set
+from reproduce.loaders.container import OBS_COLUMNS, align_genes, make_cohort
 
 GENES = ["TP53", "PTEN", "MDM2"]
 IDS = ["ENSG00000141510.16", "ENSG00000171862", "ENSG00000135679"]
@@ -195,41 +194,3 @@ def test_the_time_of_a_join_does_not_grow_with_the_square_of_its_genes():
     (first, _), report = align_genes(one, other)
     assert time.process_time() - start < 5  # takes 0.1 s; half a minute if each gene were sought in a list
     assert first.n_vars == 19_999 and len(report.to_frame()) == 2
-
-
-# --- subset_genes ---
-
-
-def test_a_subset_is_in_the_sets_order():
-    whole = named("GTEx", ["BAX", *GENES])
-    part = subset_genes(whole, ["PTEN", "BAX"])
-    np.testing.assert_array_equal(part.X, [[2, 4]] * 2)
-    assert whole.n_vars == 4
-
-
-def test_absent_genes_are_refused_or_noted():
-    whole = named("GTEx", GENES)
-    with pytest.raises(DataFormatError, match=r"a test lacks 1 of 2 genes: CDK1.*missing='report'"):
-        subset_genes(whole, ["PTEN", "CDK1"])
-    part = subset_genes(whole, ["PTEN", "CDK1"], missing="report")
-    assert list(part.var_names) == ["PTEN"] and "CDK1" in part.uns["notes"][-1] and not whole.uns["notes"]
-    with pytest.raises(DataFormatError, match="lacks 1 of 1"):
-        subset_genes(whole, ["CDK1"], missing="report")
-
-
-def test_a_named_set_is_looked_up():
-    whole = named("GTEx", GENES)
-    by_name, by_set = (subset_genes(whole, genes, missing="report") for genes in ("p53", gene_set("p53")))
-    assert list(by_name.var_names) == list(by_set.var_names) == ["MDM2", "PTEN", "TP53"]
-    with pytest.raises(DataFormatError, match="lacks 62 of 65 genes"):
-        subset_genes(whole, "p53")
-
-
-def test_a_subset_that_makes_no_sense_is_refused():
-    whole = named("GTEx", GENES)
-    with pytest.raises(DataFormatError, match="PTEN occurs more than once"):
-        subset_genes(whole, ["PTEN", "PTEN"])
-    with pytest.raises(ConfigError, match="missing='drop'"):
-        subset_genes(whole, ["PTEN"], missing="drop")
-    with pytest.raises(ConfigError, match="unknown gene set 'p54'"):
-        subset_genes(whole, "p54")
