@@ -35,10 +35,8 @@ def test_score_tables_are_those_of_the_trials(folder, part, tmp_path):
 
 
 def test_scale_and_settings_tables_are_those_of_the_trials(folder, tmp_path):
-    scales, settings = (
-        pd.read_parquet(folder / f"03_inductive_imputation-{name}.parquet") for name in ("scales", "settings")
-    )
-    own = pd.read_parquet(folder / f"{part}.parquet")
+    part = PARTS[1]
+    own, scales, settings = (pd.read_parquet(folder / f"{part}{end}.parquet") for end in ("", "-scales", "-settings"))
     computed = {"scales": summaries.score_table(scales), "settings": effects.settings_table(own, settings)}
     for name, table in computed.items():
         again = pd.read_csv(summaries.write_table(table, tmp_path, name))
