@@ -8,16 +8,19 @@ succeeded is decided by the exit status of its process, never by what its output
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -26,7 +29,7 @@ from typing import Any
 import yaml
 
 from reproduce.errors import ConfigError
-from reproduce.files import write_json, write_text
+from reproduce.files import naming, write_json, write_text
 
 CELL_TIMEOUT = 4 * 3600  # seconds; the longest cell of the full preset takes under an hour on two cores
 HEARTBEAT = 30.0  # seconds between lines that say only that a run is still alive
@@ -35,6 +38,17 @@ TRACEBACK_LINES = 25
 # What shows results but cannot change one: editing it does not make an executed notebook stale.
 PRESENTATION = frozenset({"__main__.py", "cli.py", "report.py", "runner.py", "report_site"})
 COMPUTES_WITH = ("numpy", "scipy", "pandas", "scikit-learn", "tensorflow", "keras")
+# A worker: papermill, which Linux ends as soon as the run that started it is gone, even if that was killed.
+WORKER = """
+import os, runpy, signal, sys
+run = int(sys.argv.pop(1))
+if sys.platform == "linux":
+    import ctypes
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+if os.getppid() != run:
+    sys.exit("the run that started this notebook has ended")
+runpy.run_module("papermill", run_name="__main__", alter_sys=True)
+"""
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict, "None": type(None)}
 
@@ -312,7 +326,8 @@ class RunSettings:
     Attributes
     ----------
     build : Path
-        Folder of the run: ``notebooks/`` (executed), ``logs/``, ``records/`` and ``failed/`` are written below it.
+        Folder of the run: ``notebooks/`` (executed), ``logs/``, ``records/`` and ``failed/`` are written below it, and
+        ``run.lock``, since it takes one run at a time.
     jobs : int
         Notebooks executed at a time; the cores are shared out among them.
     cell_timeout : int
@@ -379,20 +394,163 @@ def run_notebooks(
     -------
     list of Outcome
         One for each notebook, in the graph's order.
+
+    Raises
+    ------
+    ConfigError
+        Another run is at work in the same folder.
     """
-    run = _Run(graph, parameters, settings, say)
-    try:
-        run.execute()
-    finally:
-        run.stop_all()
+    with _hangup_interrupts(), _Lock(settings.build, say) as lock:
+        run = _Run(graph, parameters, settings, say, lock)
+        try:
+            run.execute()
+        finally:
+            run.stop_all()
     return [run.outcomes[name] for name in graph]
+
+
+@contextlib.contextmanager
+def _hangup_interrupts() -> Iterator[None]:
+    """Let a closed terminal end the run as Ctrl-C does: the workers, in sessions of their own, would not notice it."""
+    number = getattr(signal, "SIGHUP", None)  # Windows has none
+    in_main = threading.current_thread() is threading.main_thread()
+    if number is None or not in_main or signal.getsignal(number) is not signal.SIG_DFL:  # such as under nohup
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # it may come twice, and the workers are to be ended in order
+        raise KeyboardInterrupt
+
+    signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL)
+
+
+class _Lock:
+    """One run at a time in a build folder: ``run.lock`` there names the run and its workers while it is at work.
+
+    The system frees the lock of a run that was killed. The next run then stops those of the recorded workers that
+    still live, before it starts its own. The file stays, empty: removing it could part two runs that wait for it.
+    """
+
+    def __init__(self, build: Path, say: Callable[[str], None]) -> None:
+        self.path, self.say = build / "run.lock", say
+        self.births: dict[int, str | None] = {}
+
+    def __enter__(self) -> _Lock:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            recorded = self._read()
+            if self._is_held(recorded):
+                raise ConfigError(self._refusal(recorded))
+            self._stop_left_behind(recorded.get("workers", {}))
+            self.record({})
+        except BaseException:
+            os.close(self.file)
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        living = [pid for pid, birth in self.births.items() if birth and _birth(pid) == birth]
+        if not living:  # else the record stays for the next run
+            os.ftruncate(self.file, 0)
+        os.close(self.file)
+
+    def record(self, workers: Mapping[str, int]) -> None:
+        """Write down this run and the process of each worker by its notebook."""
+        for pid in workers.values():
+            self.births.setdefault(pid, _birth(pid))
+        run = {"pid": os.getpid(), "birth": _birth(os.getpid()), "host": platform.node(), "since": time.strftime("%c")}
+        run["workers"] = {name: [pid, self.births[pid]] for name, pid in workers.items()}
+        line = json.dumps(run).encode() + b"\n"
+        with naming(self.path):
+            os.pwrite(self.file, line, 0)  # in place, since the lock belongs to this very file
+            os.ftruncate(self.file, len(line))
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            recorded = json.loads(os.pread(self.file, 1 << 20, 0).partition(b"\n")[0])
+        except ValueError:  # empty: nothing was left behind
+            return {}
+        return recorded if isinstance(recorded, dict) else {}
+
+    def _is_held(self, recorded: Mapping[str, Any]) -> bool:
+        try:
+            import fcntl
+
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except (ImportError, OSError):  # a system or disk without such locks: ask whether the recorded run still lives
+            return _lives(recorded.get("pid"), recorded.get("birth"))
+        return False
+
+    def _refusal(self, recorded: Mapping[str, Any]) -> str:
+        pid, host = recorded.get("pid"), recorded.get("host")
+        where = "" if host == platform.node() else f" on {host}"
+        who = f"process {pid}{where}, since {recorded.get('since')}" if pid else "it is just starting"
+        stop = f"stop it (`kill {pid}`{where})" if pid else "stop it"
+        return (
+            f"{self.path.parent}: another run is at work there ({who}). "
+            f"Wait until it ends, {stop}, or give this run another folder with --build."
+        )
+
+    def _stop_left_behind(self, workers: Mapping[str, Sequence[Any]]) -> None:
+        """Stop the workers of a run that was killed: two of them would write the same notebook."""
+        births = {pid: birth for pid, birth in workers.values() if _lives(pid, birth)}
+        if births:
+            names = [f"{name} (process {pid})" for name, (pid, _) in workers.items() if pid in births]
+            self.say(f"stopping what an earlier run, which was killed, left at work: {_listed(names)}")
+            _stop_groups(births, lambda pid: _lives(pid, births[pid]))
+
+
+def _birth(pid: int) -> str | None:
+    """When a process started, to tell it from a later one of the same number; None if it does not live.
+
+    Also None where the system tells nothing about processes, so that nothing is ever stopped on a guess.
+    """
+    if sys.platform == "linux":
+        try:
+            state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        except OSError:
+            return None
+        return None if state in "ZX" else f"{boot} {fields[18]}"
+    try:
+        command = ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)]
+        shown = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"LC_ALL": "C"})
+    except FileNotFoundError:
+        return None
+    state, _, started = shown.stdout.strip().partition(" ")
+    return None if not state or state.startswith("Z") else f"{platform.node()} {started.strip()}"
+
+
+def _lives(pid: int | None, birth: str | None) -> bool:
+    """Whether a recorded process still lives, rather than another one that was given its number since."""
+    return pid is not None and birth is not None and _birth(pid) == birth
+
+
+def _stop_groups(pids: Iterable[int], lives: Callable[[int], bool]) -> None:
+    """End process groups by their leaders: politely first, so that each shuts down its kernel."""
+    for number, patience in ((signal.SIGINT, 5.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0)):
+        running = [pid for pid in pids if lives(pid)]
+        for pid in running:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.killpg(pid, number)
+        deadline = time.monotonic() + patience
+        while any(lives(pid) for pid in running) and time.monotonic() < deadline:
+            time.sleep(POLL)
 
 
 class _Run:
     """The state of one run: what waits, what is being executed, what ended how."""
 
-    def __init__(self, graph, parameters, settings: RunSettings, say: Callable[[str], None]) -> None:
-        self.graph, self.parameters, self.settings, self.say = graph, parameters, settings, say
+    def __init__(self, graph, parameters, settings: RunSettings, say: Callable[[str], None], lock: _Lock) -> None:
+        self.graph, self.parameters, self.settings, self.say, self.lock = graph, parameters, settings, say, lock
         self.keys = _run_keys(graph, parameters, settings.fingerprint)
         self.durations = {name: _recorded(settings.record(name)).get("seconds") for name in graph}
         self.waiting = dict(graph)
@@ -439,6 +597,7 @@ class _Run:
         ready.sort(key=lambda name: -(self.durations[name] or float("inf")))
         for name in ready[: self.settings.jobs - len(self.workers)]:
             self.workers[name] = self._start(self.waiting.pop(name))
+            self.lock.record({name: worker.process.pid for name, worker in self.workers.items()})
             self._tell(f"{name} started")
 
     def _start(self, notebook: Notebook) -> _Worker:
@@ -452,7 +611,8 @@ class _Run:
             file.parent.mkdir(parents=True, exist_ok=True)
         partial.unlink(missing_ok=True)
         write_text(given, yaml.safe_dump(dict(self.parameters[name]), allow_unicode=True))
-        command = [sys.executable, "-m", "papermill", str(notebook.path), str(partial), "--kernel", "python3"]
+        command = [sys.executable, "-c", WORKER, str(os.getpid())]
+        command += [str(notebook.path), str(partial), "--kernel", "python3"]
         command += ["--parameters_file", str(given), "--cwd", str(notebook.path.parent), "--no-progress-bar"]
         command += ["--log-output", "--execution-timeout", str(settings.cell_timeout)]
         with log.open("wb") as sink:
@@ -528,14 +688,9 @@ class _Run:
         return max(sum(left.values()) / self.settings.jobs, *chains.values())
 
     def stop_all(self) -> None:
-        """End the workers that still run: politely first, so that each shuts down its kernel."""
-        for number, patience in ((signal.SIGINT, 5.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0)):
-            running = [worker.process for worker in self.workers.values() if worker.process.poll() is None]
-            for process in running:
-                os.killpg(process.pid, number)
-            deadline = time.monotonic() + patience
-            while any(process.poll() is None for process in running) and time.monotonic() < deadline:
-                time.sleep(POLL)
+        """End the workers that still run."""
+        processes = {worker.process.pid: worker.process for worker in self.workers.values()}
+        _stop_groups(processes, lambda pid: processes[pid].poll() is None)
 
 
 def failures_text(outcomes: Iterable[Outcome]) -> str:
@@ -591,6 +746,8 @@ def _worker_environment(jobs: int) -> dict[str, str]:
         environment[f"{name}_NUM_THREADS"] = threads
     environment |= {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads}
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Else the first of several notebooks would claim all memory of a graphics card.
+    environment.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     # The kernel python3 of this environment, not one of the same name in the user's home; and this very package.
     environment |= {"JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONUNBUFFERED": "1"}
     root = str(Path(__file__).resolve().parents[1])

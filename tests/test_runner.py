@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -285,13 +286,16 @@ def test_an_error_without_a_number_keeps_its_words(tmp_path):
 # --- a run that is ended ---
 
 
-def test_interrupt_ends_the_workers_and_leaves_nothing_half_written(tmp_path, repository):
-    folder, build = tmp_path / "n", tmp_path / "b"
+@pytest.fixture
+def endless(tmp_path, repository):
+    """A run of its own process whose notebook does not end: the process, its build folder, the notebook's kernel."""
+    folder, build, up = tmp_path / "n", tmp_path / "b", tmp_path / "up"
     folder.mkdir()
     write_notebook(
         folder,
         "01_a",
-        f"open({str(tmp_path / 'up')!r}, 'w').write(str(__import__('os').getpid()))",
+        f"import os, pathlib; part = pathlib.Path({str(up)!r} + '_'); part.write_text(str(os.getpid()))",
+        f"part.rename({str(up)!r})",
         "import time; time.sleep(600)",
     )
     script = (
@@ -301,20 +305,114 @@ def test_interrupt_ends_the_workers_and_leaves_nothing_half_written(tmp_path, re
         f"runner.run_notebooks(graph, {{'01_a': {{}}}}, runner.RunSettings(pathlib.Path({str(build)!r})))\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [sys.executable, "-c", script], cwd=repository, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 60
-    while not ((tmp_path / "up").exists() and (tmp_path / "up").read_text()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    kernel = int((tmp_path / "up").read_text())
-    process.send_signal(signal.SIGINT)
+    assert _soon(up.exists, 60)
+    kernel = int(up.read_text())
+    yield process, build, kernel
+    process.kill()
+    process.wait()
+    if _alive(kernel):
+        os.kill(kernel, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_interrupt_and_hangup_end_the_workers_and_leave_nothing_half_written(endless, number):
+    process, build, kernel = endless
+    process.send_signal(number)
     assert process.wait(timeout=30) != 0
-    process.stdout.close()
-    deadline = time.monotonic() + 10
-    while _alive(kernel) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not _alive(kernel)
+    assert _soon(lambda: not _alive(kernel))
     assert not (build / "notebooks").exists() and not (build / "records").exists()
+    assert (build / "run.lock").read_text() == "", "nothing is left for a next run to stop"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the next run stops what a killed one left")
+def test_a_killed_run_takes_its_workers_along(endless):
+    process, build, kernel = endless
+    (worker,) = [pid for pid, _ in json.loads((build / "run.lock").read_text())["workers"].values()]
+    process.kill()
+    process.wait()
+    assert _soon(lambda: not _alive(worker) and not _alive(kernel))
+
+
+def test_a_second_run_in_the_same_folder_is_refused_until_the_first_is_gone(endless, tmp_path):
+    process, build, kernel = endless
+    with pytest.raises(ConfigError, match=rf"process {process.pid}, since .*`kill {process.pid}`.*--build"):
+        run(tmp_path / "n", build)
+    assert process.poll() is None and _alive(kernel), "the first one is left in peace"
+    process.kill()
+    process.wait()
+    write_notebook(tmp_path / "n", "01_a", "print('short')")
+    outcomes, _ = run(tmp_path / "n", build)
+    assert outcomes["01_a"].status == "done", "a lock of a dead process does not hold"
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_what_a_killed_run_left_at_work_is_stopped_and_nothing_else(tmp_path, monkeypatch, locks):
+    """As on systems that do not end the workers of a killed run by themselves, and on disks that know no locks."""
+    if not locks:
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    left, other = (subprocess.Popen(sleep, start_new_session=True) for _ in range(2))
+    try:
+        lock = {"pid": other.pid, "birth": "of a run long gone", "workers": {}}
+        lock["workers"] = {"01_a": [left.pid, runner._birth(left.pid)], "02_b": [other.pid, "of a worker long gone"]}
+        (tmp_path / "run.lock").write_text(json.dumps(lock) + "\n", encoding="utf-8")
+        said = []
+        with runner._Lock(tmp_path, said.append):
+            assert left.wait(timeout=5) != 0, "stopped before the run starts"
+            assert other.poll() is None, "another process that was given the number of a worker"
+            with pytest.raises(ConfigError, match=f"process {os.getpid()}"), runner._Lock(tmp_path, said.append):
+                pass
+        assert len(said) == 1 and f"01_a (process {left.pid})" in said[0] and "02_b" not in said[0]
+    finally:
+        for process in (left, other):
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize("platform", [sys.platform, "other"])
+def test_a_process_is_told_from_another_of_its_number(monkeypatch, platform):
+    if platform == "other" and not shutil.which("ps"):
+        pytest.skip("no ps")
+    monkeypatch.setattr(sys, "platform", platform)
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    birth = runner._birth(process.pid)
+    assert birth and runner._birth(process.pid) == birth != runner._birth(1)
+    process.kill()
+    assert _soon(lambda: runner._birth(process.pid) is None), "dead, though nobody has asked how it ended"
+    process.wait()
+    assert runner._birth(process.pid) is None
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL])
+def test_a_hangup_is_heard_unless_it_is_to_be_ignored(handler):
+    before = signal.signal(signal.SIGHUP, handler)  # ignored under nohup
+    try:
+        with runner._hangup_interrupts():
+            if handler is signal.SIG_IGN:
+                os.kill(os.getpid(), signal.SIGHUP)
+            else:
+                with pytest.raises(KeyboardInterrupt):
+                    os.kill(os.getpid(), signal.SIGHUP)
+                os.kill(os.getpid(), signal.SIGHUP)  # the second one disturbs nobody
+        assert signal.getsignal(signal.SIGHUP) is handler
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_notebooks_share_a_graphics_card_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH", raising=False)
+    assert runner._worker_environment(2)["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+    monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "false")
+    assert runner._worker_environment(2)["TF_FORCE_GPU_ALLOW_GROWTH"] == "false"
+
+
+def _soon(condition, seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return condition()
 
 
 def _alive(pid: int) -> bool:
