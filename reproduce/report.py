@@ -38,6 +38,12 @@ VERDICT_COLUMNS = (
 )  # fmt: skip
 HEADLINE_COLUMNS = ("method", "label", "scenario", "ours", "ours_low", "ours_high", "paper_genome", "paper_alzheimer")
 TOO_FEW = 10  # splits; below, the first page says aloud that it concludes nothing
+STUDY_PRESET = "full"  # the one that trains the networks as long as the study did
+# In a document: a block or span of code, left alone, or a link that is not an image, as [text](target).
+CODE_OR_LINK = re.compile(
+    r"(?ms)^```.*?^```|(?P<link>(?<!!)\[(?P<text>(?:`[^`]*`|[^\[\]`])*)\]\((?P<target>[^()\s]+)\))|`+[^`]*`+"
+)
+FOLDER_PARAMETER = re.compile(r"^\w+_folder = .*\n?", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,9 @@ def first_page(findings: Findings, figure: str, notebooks: Sequence[str], docume
         f"This report runs again what this paper claims: {PAPER}. It proposes two neural imputers, **PMI** and "
         "**GAIN-GTEx**, and reports that they fill missing expression values better than nearest neighbours, medians "
         "and chained equations. Each claim was written down with its direction and the smallest difference that "
-        "matters before it was tested; donors, not samples, are kept apart between fitting and scoring.",
+        "matters before it was tested; donors, not samples, are kept apart between fitting and scoring. The networks' "
+        "default settings (batch size, dropout, GAIN's noise), however, were chosen by looking at scores on the same "
+        "real data: a verdict *refuted* against a network is conservative, and *supported* for one is optimistic.",
         "## Claims and verdicts",
         verdict_table(findings.verdicts),
         _caveat(findings),
@@ -161,13 +169,20 @@ def _data_box(run: RunInfo) -> str:
 
 
 def _caveat(findings: Findings) -> str:
-    fewest = int(findings.verdicts["n_splits"].min())
-    if fewest >= TOO_FEW:
-        return ""
-    return (
-        f":::{{note}}\nThis run has as few as {fewest} split{'s' * (fewest != 1)} for a claim; "
-        f"verdicts need {TOO_FEW}. It shows that everything runs and concludes nothing.\n:::"
-    )
+    """What keeps this run from concluding, or from concluding about networks; empty for a whole run."""
+    preset, fewest = findings.run.preset, int(findings.verdicts["n_splits"].min())
+    notes = []
+    if preset != STUDY_PRESET:
+        notes.append(
+            f"Short training: preset `{preset}`. The networks were trained for fewer epochs than in the study (preset "
+            f"`{STUDY_PRESET}`; `notebooks/presets/` says how many): what the verdicts say of them may change with it."
+        )
+    if fewest < TOO_FEW:
+        notes.append(
+            f"This run has as few as {fewest} split{'s' * (fewest != 1)} for a claim; "
+            f"verdicts need {TOO_FEW}. It shows that everything runs and concludes nothing."
+        )
+    return "\n\n".join(f":::{{note}}\n{note}\n:::" for note in notes)
 
 
 def _contents(caption: str, pages: Sequence[str]) -> str:
@@ -255,8 +270,7 @@ def render(
     shutil.copy(figure, site / "_static")
     for notebook in notebooks:
         _copy_notebook(notebook, site / notebook.name)
-    for name, document in (documents or {}).items():
-        shutil.copy(_existing(document), site / f"{name}.md")
+    _copy_documents(documents or {}, notebooks, site)
     index = first_page(findings, f"_static/{figure.name}", [path.stem for path in notebooks], list(documents or {}))
     write_text(site / "index.md", index)
     fresh = site / "_build" / "html"  # inside, since myst-nb writes a folder beside the pages
@@ -270,17 +284,47 @@ def render(
 
 
 def _copy_notebook(source: Path, target: Path) -> None:
-    """Copy for rendering: the parameters in force are folded away, the defaults that they replaced are left out."""
+    """Copy for rendering: the parameters in force are folded away, the defaults that they replaced are left out.
+
+    So are the folders: they are of the machine that ran it, and no reader of the pages has them.
+    """
     notebook = json.loads(source.read_text(encoding="utf-8"))
     tags = [set(cell["metadata"].get("tags", [])) for cell in notebook["cells"]]
     injected = any("injected-parameters" in found for found in tags)
     for cell, found in zip(notebook["cells"], tags, strict=True):
         if "parameters" in found and injected:
             found.add("remove-cell")
-        elif found & {"parameters", "injected-parameters"}:
+        elif "injected-parameters" in found:
+            found.add("hide-input")
+            cell["source"] = FOLDER_PARAMETER.sub("", "".join(cell["source"]))
+        elif "parameters" in found:
             found.add("hide-input")
         cell["metadata"]["tags"] = sorted(found)
     write_text(target, json.dumps(notebook, ensure_ascii=False))
+
+
+def _copy_documents(documents: Mapping[str, Path], notebooks: Iterable[Path], site: Path) -> None:
+    """Copy for rendering: links among what is rendered lead to its pages, others into the repository become words."""
+    pages = {_existing(document).resolve(): f"{name}.md" for name, document in documents.items()}
+    executed = {notebook.name for notebook in notebooks}
+
+    def page(target: str, document: Path) -> str | None:
+        if re.match(r"[a-z]+:|#", target):  # elsewhere, or within the document
+            return target
+        path, mark, anchor = target.partition("#")
+        linked = (document.parent / path).resolve()
+        found = linked.name if linked.name in executed else pages.get(linked)
+        return found and found + mark + anchor
+
+    for document, name in pages.items():
+
+        def redirect(match: re.Match[str], document: Path = document) -> str:
+            if match["link"] is None:
+                return match[0]
+            found = page(match["target"], document)
+            return match["text"] if found is None else f"[{match['text']}]({found})"
+
+        write_text(site / name, CODE_OR_LINK.sub(redirect, document.read_text(encoding="utf-8")))
 
 
 def mathjax() -> Path:
@@ -293,8 +337,12 @@ def mathjax() -> Path:
 
 
 def _build(site: Path, html: Path) -> None:
-    """Run Sphinx in a process of its own: it changes global state, and its doctrees are of no use afterwards."""
-    command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-j", "auto", "-d", str(site / "_build" / "trees")]
+    """Run Sphinx in a process of its own: it changes global state, and its doctrees are of no use afterwards.
+
+    A warning, such as of a link that leads nowhere, fails the build, after all of them have been told.
+    """
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-j", "auto", "-W", "--keep-going"]
+    command += ["-d", str(site / "_build" / "trees")]
     environment = os.environ | {"PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
         [*command, str(site), str(html)], capture_output=True, text=True, errors="replace", env=environment, check=False

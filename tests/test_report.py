@@ -3,13 +3,15 @@
 import contextlib
 import io
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
 
-from reproduce import report
+from reproduce import cli, report
 from reproduce.errors import DataFormatError
 from reproduce.report import RunInfo
 
@@ -63,7 +65,10 @@ def write_executed(folder: Path) -> Path:
     notebook.cells = [
         nbformat.v4.new_markdown_cell(text),
         nbformat.v4.new_code_cell("n_splits: int = 1234", metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell("n_splits = 5678", metadata={"tags": ["injected-parameters"]}),
+        nbformat.v4.new_code_cell(
+            '# Parameters\nn_splits = 5678\nresults_folder = "/home/builder/r"\nfigures_folder = "/home/builder/f"\n',
+            metadata={"tags": ["injected-parameters"]},
+        ),
         nbformat.v4.new_code_cell("raise SystemExit('executed while rendering')", outputs=[output], execution_count=1),
     ]
     nbformat.write(notebook, folder / "03_inductive_imputation.ipynb")
@@ -76,16 +81,34 @@ def write_figures(folder: Path) -> Path:
     return folder
 
 
+LINKS = """# Changelog
+
+See [the lock](requirements.lock), [the `results`
+themselves](results/), [this notebook](notebooks/03_inductive_imputation.ipynb), [another](notebooks/09_x.ipynb),
+[the section](#section), [this page](CHANGELOG.md#section) and [a paper](https://doi.org/x). `[code](README.md)`.
+
+## Section
+
+```
+[block](README.md)
+```
+"""
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("build")
     changes = folder / "CHANGELOG.md"
-    changes.write_text("# Changelog\n\nSee [the lock](requirements.lock).\n", encoding="utf-8")
+    changes.write_text(LINKS, encoding="utf-8")
     results, figures = write_findings(folder / "results"), write_figures(folder / "figures")
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
         index = report.render(
-            write_executed(folder / "notebooks"), results, figures, folder / "html", {"changes": changes}
+            write_executed(folder / "notebooks"),
+            results,
+            figures,
+            folder / "html",
+            {"changes": changes, **cli.DOCUMENTS},
         )
     assert said.getvalue() == "", "what Sphinx warns of"
     return folder, index
@@ -109,6 +132,47 @@ def test_notebooks_are_rendered_as_they_were_executed(pages):
     text = (folder / "html" / "03_inductive_imputation.html").read_text(encoding="utf-8")
     assert "printed by the run" in text
     assert "5678" in text and "1234" not in text, "the parameters in force, not the defaults"
+
+
+def test_pages_show_no_folder_of_the_machine_that_built_them(pages):
+    folder, _ = pages
+    for page in (folder / "html").glob("*.html"):
+        assert "/home/builder" not in page.read_text(encoding="utf-8"), page.name
+    executed = (folder / "notebooks" / "03_inductive_imputation.ipynb").read_text(encoding="utf-8")
+    assert "/home/builder/r" in executed, "what was executed is left alone"
+
+
+def test_links_of_documents_lead_to_pages_or_are_words(pages):
+    folder, _ = pages
+    text = (folder / "html" / "changes.html").read_text(encoding="utf-8")
+    article = re.search(r"<article.*?</article>", text, re.DOTALL)[0]
+    links = re.findall(r'<a class="reference [^>]*href="([^"]*)"[^>]*>(.*?)</a>', article)
+    shown = {re.sub("<[^>]+>", "", words): address for address, words in links}
+    assert shown["this notebook"] == "03_inductive_imputation.html"
+    assert shown["this page"].endswith("#section") and shown["the section"] == "#section"
+    assert shown["a paper"] == "https://doi.org/x"
+    assert len(shown) == 4
+    words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", article))
+    assert "See the lock, the results themselves, this notebook, another," in words
+    assert "[code](README.md)" in words and "[block](README.md)" in words, "code is left alone"
+
+
+def test_no_link_leads_nowhere(pages):
+    """The project's own documents are among the pages."""
+    html = pages[0] / "html"
+    for page in html.glob("*.html"):
+        addresses = re.findall(r'href="([^"]*)"', page.read_text(encoding="utf-8"))
+        local = {re.split("[#?]", address)[0] for address in addresses if not re.match(r"[a-z]+:", address)}
+        assert not [address for address in local if not (html / address).exists()], page.name
+
+
+def test_what_sphinx_warns_of_fails_the_build(tmp_path):
+    document = tmp_path / "a.md"
+    document.write_text("# A\n\nSee [nothing](#no-such-section).\n", encoding="utf-8")
+    folders = write_findings(tmp_path / "results"), write_figures(tmp_path / "f"), tmp_path / "html"
+    with pytest.raises(RuntimeError, match="no-such-section"):
+        report.render(write_executed(tmp_path / "n"), *folders, {"a": document})
+    assert not (tmp_path / "html").exists()
 
 
 def test_pages_need_no_network(pages):
@@ -195,4 +259,21 @@ def test_real_data_are_called_real_and_few_splits_are_said(tmp_path):
     assert "These pages show real data" in page and "simulated" not in page
     assert "as few as 2 splits" in page
     findings = report.read_findings(write_findings(tmp_path, real))
-    assert "as few as" not in report.first_page(findings, "f.svg", ["01_a"], [])
+    page = report.first_page(findings, "f.svg", ["01_a"], [])
+    assert "as few as" not in page and "Short training" not in page
+
+
+@pytest.mark.parametrize("preset", ["quick", "smoke", "mine"])
+def test_short_training_is_said_beside_the_verdicts(tmp_path, preset):
+    findings = report.read_findings(write_findings(tmp_path, replace(RUN, preset=preset)))
+    page = report.first_page(findings, "f.svg", ["01_a"], [])
+    assert f"Short training: preset `{preset}`" in page and "fewer epochs than in the study" in page
+
+
+def test_first_page_discloses_how_the_networks_settings_were_chosen(tmp_path):
+    page = report.first_page(report.read_findings(write_findings(tmp_path)), "f.svg", ["01_a"], [])
+    claim = page.index("was written down with its direction")
+    assert (
+        claim < page.index("chosen by looking at scores on the same real data") < page.index("## Claims and verdicts")
+    )
+    assert "conservative" in page and "optimistic" in page

@@ -10,8 +10,6 @@ nb_merge_streams = True
 nb_output_stderr = "remove"  # progress bars and library notices; a failed cell never gets this far
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
-# Links from DEVIATIONS.md and CHANGELOG.md into the repository have no target among the pages.
-suppress_warnings = ["myst.xref_missing"]
 
 # MathJax from a file beside the pages: they open from a disk without a network. The menu would fetch more files.
 mathjax_path = "tex-svg.js"
