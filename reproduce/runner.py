@@ -194,29 +194,29 @@ def with_needs(graph: Mapping[str, Notebook], only: Iterable[str]) -> dict[str, 
 
 
 def read_preset(path: Path) -> dict[str, dict[str, Any]]:
-    """Read a preset: a section ``common`` and a section for each notebook, each holding values only.
+    """Read a preset: parameter names and values, as papermill's ``-f`` takes them too.
+
+    Returns
+    -------
+    dict
+        Section ``common`` alone, for `resolve_parameters`.
 
     Raises
     ------
     ConfigError
-        The file is absent (the message lists the presets that exist) or is not a table of tables.
+        The file is absent (the message lists the presets that exist) or is not a table of parameters.
     """
     if not path.is_file():
         known = sorted(file.stem for file in path.parent.glob("*.yaml"))
         raise ConfigError(f"no preset '{path.stem}' in {path.parent}. Known: {_listed(known)}.")
     try:
-        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
-    sections = {} if sections is None else sections
-    if not isinstance(sections, dict):
-        raise ConfigError(
-            f"{path}: must hold sections ('common:' or a notebook's name), each with parameters below it."
-        )
-    for section, values in sections.items():
-        if values is not None and not isinstance(values, dict):
-            raise ConfigError(f"{path}: section '{section}' must hold parameters, not {values!r}.")
-    return {section: values or {} for section, values in sections.items()}
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not YAML in UTF-8 ({error}); write lines such as 'n_splits: 10'.") from error
+    values = {} if values is None else values
+    if not isinstance(values, dict) or not all(isinstance(name, str) and name.isidentifier() for name in values):
+        raise ConfigError(f"{path}: must hold parameters of notebooks and nothing else, such as 'n_splits: 10'.")
+    return {"common": values}
 
 
 def parse_assignments(assignments: Sequence[tuple[str, str]]) -> dict[str, dict[str, Any]]:

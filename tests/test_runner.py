@@ -124,15 +124,16 @@ def test_common_goes_to_those_who_declare_it_and_later_layers_win(tmp_path):
     assert runner.resolve_parameters(graph, ("preset", preset), ("-p", asked))["02_b"] == {"rate": 0.25}
 
 
-def test_presets_are_sections_of_values(tmp_path):
-    (tmp_path / "quick.yaml").write_text("common:\n  n_splits: 2\n03_x:\n", encoding="utf-8")
-    assert runner.read_preset(tmp_path / "quick.yaml") == {"common": {"n_splits": 2}, "03_x": {}}
+def test_presets_are_parameters_and_values(tmp_path):
+    preset = tmp_path / "quick.yaml"
+    preset.write_text("n_splits: 2\nlimits: {a: 1}\n", encoding="utf-8")
+    assert runner.read_preset(preset) == {"common": {"n_splits": 2, "limits": {"a": 1}}}
     with pytest.raises(ConfigError, match=r"no preset 'fast'.*Known: quick"):
         runner.read_preset(tmp_path / "fast.yaml")
-    for text in ("- a", "n_splits: 2", "a: [", "just text"):
-        (tmp_path / "quick.yaml").write_text(text, encoding="utf-8")
-        with pytest.raises(ConfigError):
-            runner.read_preset(tmp_path / "quick.yaml")
+    for content in (b"- a", b"03_x: {n_splits: 2}", b"a: [", b"just text", b"n_splits: \xff", b"1: 2"):
+        preset.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"quick\.yaml"):
+            runner.read_preset(preset)
 
 
 def test_settings_out_of_range():
