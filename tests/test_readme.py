@@ -36,7 +36,8 @@ def test_papermill_takes_the_presets_as_they_are(repository, tmp_path):
     arguments[arguments.index("build/03.ipynb")] = str(tmp_path / "out.ipynb")
     environment = os.environ | {"PYTHONPATH": str(repository)}  # kernels start in notebooks/
     folders = ["-p", "results_folder", str(tmp_path / "results"), "-p", "figures_folder", str(tmp_path / "figures")]
-    subprocess.run([sys.executable, "-m", "papermill", *arguments, *folders], cwd=repository, env=environment, check=True)
+    command = [sys.executable, "-m", "papermill", *arguments, *folders]
+    subprocess.run(command, cwd=repository, env=environment, check=True)
     assert (tmp_path / "results" / "01_cohorts.csv").exists()
     cells = json.loads((tmp_path / "out.ipynb").read_text(encoding="utf-8"))["cells"]
     assert not [cell for cell in cells if "error" in {output["output_type"] for output in cell.get("outputs", [])}]
