@@ -300,7 +300,10 @@ def endless(tmp_path, repository):
         "import time; time.sleep(600)",
     )
     script = (
-        "import pathlib, signal, sys\n"
+        "import pathlib, signal\n"
+        # whoever runs the tests in the background (nohup, a shell's &) may have these two ignored
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "from reproduce import runner\n"
         f"graph = runner.read_graph(pathlib.Path({str(folder)!r}))\n"
         f"runner.run_notebooks(graph, {{'01_a': {{}}}}, runner.RunSettings(pathlib.Path({str(build)!r})))\n"
