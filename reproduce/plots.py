@@ -353,3 +353,64 @@ def ours_beside_paper(headline: pd.DataFrame, ax: Axes, *, scenario: str, left: 
     ax.set_title(scenario.replace("_", " "))
     ax.grid(axis="x", color="0.92")
     return ax
+
+
+def ablation_forest(table: pd.DataFrame, ax: Axes, *, limit: float | None = None) -> Axes:
+    """What each variation changes in R², with its 95 % interval: grouped by method, sorted within each factor.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `reproduce.ablation_tables.ablation_table`.
+    ax : Axes
+    limit : float, optional
+        Where the axis ends on both sides; differences beyond it are marked by an arrow with their value.
+    """
+    order = {name: i for i, name in enumerate(dict.fromkeys(zip(table["method"], table["factor"], strict=True)))}
+    place = [order[pair] for pair in zip(table["method"], table["factor"], strict=True)]
+    methods = pd.Categorical(table["method"], list(dict.fromkeys(table["method"])), ordered=True)
+    sorted_rows = table.assign(_place=place, _method=methods).sort_values(["_method", "_place", "difference"])
+    table = sorted_rows.iloc[::-1].reset_index(drop=True)
+    for y, row in table.iterrows():
+        colour = _colour(row["method"])
+        if limit is not None and abs(row["difference"]) > limit:
+            left = row["difference"] < 0
+            text, x = (f"◂ {row['difference']:+.2f}", 0.01) if left else (f"{row['difference']:+.2f} ▸", 0.99)
+            at = {"xycoords": ("axes fraction", "data"), "ha": "left" if left else "right", "va": "center"}
+            ax.annotate(text, (x, y), color=colour, size=8, **at)
+            continue
+        if np.isfinite(row["low"]):
+            ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=2)
+        ax.plot(row["difference"], y, "o", color=colour, ms=5.5, mec="white", mew=0.6)
+    for method, rows in table.groupby("method", sort=False).groups.items():
+        at = (1.02, (min(rows) + max(rows)) / 2)
+        ax.annotate(
+            label_of(method), at, xycoords=("axes fraction", "data"), va="center", color=_colour(method), weight="bold"
+        )
+        ax.axhline(min(rows) - 0.5, color="0.85", lw=0.8, zorder=0)
+    ax.axvline(0, color="0.6", lw=0.8, zorder=0)
+    names = [f"{row.factor}: {row.level} (default {row.default_level})" for row in table.itertuples()]
+    ax.set_yticks(range(len(table)), names)
+    ax.set_ylim(-0.5, len(table) - 0.5)
+    if limit is not None:
+        ax.set_xlim(-limit, limit)
+    ax.set_xlabel("difference in R² from the default (paired over splits)")
+    ax.grid(axis="x", color="0.92")
+    return ax
+
+
+def search_scatter(table: pd.DataFrame, ax: Axes) -> Axes:
+    """R² against seconds to fit for each draw, the frontier as a line and the default as a diamond; `table` of
+    `reproduce.ablation_tables.search_table`.
+    """
+    colour, default = _colour("pmi"), table["setting"] == "default"
+    draws = table[~default]
+    ax.plot(draws["fit_seconds"], draws["r2"], "o", color=colour, alpha=0.55, ms=6, mew=0, label="random draw")
+    frontier = table[table["on_frontier"]].sort_values("fit_seconds")
+    ax.plot(frontier["fit_seconds"], frontier["r2"], "-", drawstyle="steps-post", color="0.4", lw=1, label="frontier")
+    ax.plot(table.loc[default, "fit_seconds"], table.loc[default, "r2"], "D", color="black", ms=7, label="default")
+    ax.set_xscale("log")
+    ax.set(xlabel="seconds to fit", ylabel="R²")
+    ax.grid(color="0.92")
+    ax.legend()
+    return ax

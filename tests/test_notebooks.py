@@ -17,6 +17,7 @@ NAMES = [
     "03_inductive_imputation",
     "04_transfer_to_tumours",
     "05_hypothesis_tests",
+    "06_ablations",
 ]
 
 
@@ -83,6 +84,10 @@ def test_every_preset_fits_the_notebooks(repository, graph, preset):
         assert (
             resolved["02_in_place_imputation"][key] == resolved["05_hypothesis_tests"][key] == resolved[NAMES[2]][key]
         )
+    for key in ("preset", "network_epochs"):
+        assert resolved["06_ablations"][key] == resolved["05_hypothesis_tests"][key]
+    # default trials of the ablations are then stored already
+    assert resolved["06_ablations"]["n_splits_ablations"] <= resolved["03_inductive_imputation"]["n_splits"]
     budget = {key: resolved["05_hypothesis_tests"][key] for key in shared}
     assert study_plan("inductive", **budget) and study_plan("in_place", **budget)
 

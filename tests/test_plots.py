@@ -91,3 +91,41 @@ def test_a_figure_is_named_after_its_notebook(tmp_path, name):
     fig, _ = plots.new_figure()
     with pytest.raises(ConfigError, match="notebook"):
         plots.save_figure(fig, tmp_path, name)
+
+
+def ablations():
+    entries = [
+        ("gain", "λ", "10", 0.02),
+        ("pmi", "width", "400", 0.01),
+        ("pmi", "dropout", "0.4", -0.5),
+        ("pmi", "width", "100", -0.02),
+    ]
+    table = pd.DataFrame(entries, columns=["method", "factor", "level", "difference"])
+    return table.assign(default_level="x", low=table["difference"] - 0.01, high=table["difference"] + 0.01)
+
+
+def test_ablations_are_grouped_by_method_and_sorted_within_a_factor():
+    fig, ax = plots.new_figure()
+    plots.ablation_forest(ablations(), ax, limit=0.1)
+    from_top = [label.get_text().split(" (")[0] for label in ax.get_yticklabels()][::-1]
+    assert from_top == ["λ: 10", "width: 100", "width: 400", "dropout: 0.4"]
+    texts = {text.get_text(): matplotlib.colors.to_hex(text.get_color()).upper() for text in ax.texts}
+    # what lies beyond the axis is said in words, never dropped
+    assert texts == {"◂ -0.50": plots.PALETTE["pmi"], "PMI": plots.PALETTE["pmi"], "GAIN-GTEx": plots.PALETTE["gain"]}
+    drawn = [line for line in ax.lines if line.get_marker() == "o"]
+    assert sorted(float(line.get_xdata()[0]) for line in drawn) == [-0.02, 0.01, 0.02]
+    fig.canvas.draw()
+
+
+def test_an_ablation_on_one_split_has_no_interval():
+    _, ax = plots.new_figure()
+    plots.ablation_forest(ablations().assign(low=-np.inf, high=np.inf), ax)
+    assert all(np.isfinite(line.get_xdata()).all() for line in ax.lines)
+
+
+def test_the_search_marks_the_default_and_the_frontier():
+    table = pd.DataFrame({"setting": ["draw 1", "default", "draw 2"], "r2": [0.7, 0.6, 0.5], "fit_seconds": [9, 2, 3]})
+    _, ax = plots.new_figure()
+    plots.search_scatter(table.assign(on_frontier=[True, True, False]), ax)
+    lines = {line.get_label(): line.get_xdata().tolist() for line in ax.lines}
+    assert lines == {"random draw": [9, 3], "frontier": [2, 9], "default": [2]}
