@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import functools
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -145,7 +146,10 @@ def _add_trial(commands) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the split, the holes and the method (default: 0)")
     parser.add_argument("--transform", default="log1p", help="log1p (default), raw, log1p_depth")
     parser.add_argument("--training-rows", default="complete", help="complete (default), masked")
-    _add_parameter(parser, "set a hyperparameter of the method")
+    parser.add_argument(
+        "--hyperparameters", metavar="PRESET", help="the paper's or the student study's: paper, student"
+    )
+    _add_parameter(parser, "set a hyperparameter of the method; wins over --hyperparameters")
     parser.add_argument("--data", default="auto", help=DATA_HELP)
     parser.add_argument("--at-least", type=float, metavar="R2", help="exit with 1 if R² is lower")
 
@@ -205,8 +209,6 @@ def _run_notebooks(options: argparse.Namespace) -> tuple[int, Study]:
     preset = runner.read_preset(folder / "presets" / f"{options.preset}.yaml")
     study = _study(options.data)
     build, results, figures = _folders(options, study)
-    for made in (results, figures):
-        made.mkdir(parents=True, exist_ok=True)
     asked = runner.parse_assignments(options.parameter)
     _refuse_folders({f"preset '{options.preset}'": preset, "-p": asked})
     of_run = {"data": study.name, "results_folder": str(results), "figures_folder": str(figures)}
@@ -226,6 +228,8 @@ def _run_notebooks(options: argparse.Namespace) -> tuple[int, Study]:
         fingerprint=study.fingerprint,
         outputs=(results, figures),
     )
+    for made in (results, figures):
+        made.mkdir(parents=True, exist_ok=True)
     print(f"{len(graph)} notebooks on {study.title}, preset {options.preset}, into {build}", flush=True)
     outcomes = runner.run_notebooks(graph, parameters, settings, say=functools.partial(print, flush=True))
     if failures := runner.failures_text(outcomes):
@@ -278,10 +282,12 @@ def _download(options: argparse.Namespace) -> None:
 
 
 def _trial(options: argparse.Namespace) -> int:
-    import yaml
-
     from reproduce.experiments import Trial, run_trial
+    from reproduce.imputers import hyperparameters_of
 
+    preset = options.hyperparameters
+    hyperparameters = {} if preset is None else hyperparameters_of(options.method, preset)
+    hyperparameters |= {name: _yaml_value(name, text) for name, text in options.parameter}
     trial = Trial(
         method=options.method,
         scenario=options.scenario,
@@ -292,13 +298,17 @@ def _trial(options: argparse.Namespace) -> int:
         transform=options.transform,
         training_rows=options.training_rows,
         preset="trial",
-        hyperparameters={name: yaml.safe_load(text) for name, text in options.parameter},
+        hyperparameters=hyperparameters,
     )
     study = _study(options.data)
     print(f"{trial.describe()}; {study.title}", flush=True)
     result = run_trial(trial, study)
     if result.failed:
-        print(f"failed: {result.rows['error'].iloc[0]}", file=sys.stderr)
+        error = result.rows["error"].iloc[0]
+        kind, _, text = error.partition(": ")
+        if kind in {mendable.__name__ for mendable in ReproduceError.__subclasses__()}:
+            raise ConfigError(re.sub(r" \(\w+, line \d+\)$", "", text))  # the user's to mend, not the method's failure
+        print(f"failed: {error}", file=sys.stderr)
         return 1
     overall = result.rows[result.rows["level"] == "overall"]
     undefined = overall["metric"] == "undefined_genes"  # counts, by metric
@@ -311,6 +321,15 @@ def _trial(options: argparse.Namespace) -> int:
         print(f"failed: R² {r2:.4f} is below {options.at_least}", file=sys.stderr)
         return 1
     return 0
+
+
+def _yaml_value(name: str, text: str) -> object:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"-p {name} {text}: the value is not YAML: {error}") from error
 
 
 def _methods(options: argparse.Namespace) -> None:

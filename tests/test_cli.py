@@ -201,6 +201,27 @@ def test_trial_fails_where_the_method_fails_or_the_score_is_low(study, trials, c
     assert "failed: boom" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--train", "GTEx/Nose"], "no tissue 'Nose'"),
+        (["--train", "Foo"], "no cohort 'Foo'"),
+        (["-p", "bogus", "3"], "no hyperparameter 'bogus'"),
+        (["-p", "shrinkage", "["], "not YAML"),
+        (["--hyperparameters", "ours"], "Unknown preset 'ours'"),
+    ],
+)
+def test_what_the_user_can_mend_in_a_trial_is_one_line_without_positions_in_code(options, message, capsys):
+    assert cli.main(["trial", "--method", "gaussian", "--data", "embedded", *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error and ", line " not in error.partition("YAML")[0]
+
+
+def test_trial_takes_a_preset_and_single_values_over_it(study, trials):
+    assert cli.main(["trial", "--method", "pmi", "--hyperparameters", "student", "-p", "dropout", "0.3"]) == 0
+    assert trials.trial.hyperparameters["batch_size"] == 32 and trials.trial.hyperparameters["dropout"] == 0.3
+
+
 def test_trial_refuses_unknown_names(study, capsys):
     assert cli.main(["trial", "--method", "pmii"]) == 2
     assert "pmii" in capsys.readouterr().err

@@ -107,9 +107,7 @@ def make_imputer(name: str, *, preset: str | None = None, random_state: int | No
             f"{name} means {fixed[0]}={method.parameters[fixed[0]]!r}; build {cls.__name__} directly for another value."
         )
     values = {**(hyperparameters_of(name, preset) if preset is not None else {}), **hyperparameters}
-    unknown = [key for key in values if key not in known]
-    if unknown:
-        raise ConfigError(f"{name} has no hyperparameter {unknown[0]!r}; it has {', '.join(known)}.")
+    _refuse_unknown(name, values, known)
     if "random_state" in known:
         values.setdefault("random_state", random_state)
     return cls(**method.parameters, **values)
@@ -134,8 +132,15 @@ def hyperparameters_of(name: str, preset: str) -> dict[str, object]:
     ConfigError
         For an unknown method or preset, or a preset file with an unknown method or hyperparameter.
     """
-    _known(name)
-    return dict(_preset(preset).get(name, {}))
+    method, values = _known(name), dict(_preset(preset).get(name, {}))
+    _refuse_unknown(name, values, method.load()._get_param_names() if values else [])
+    return values
+
+
+def _refuse_unknown(name: str, values: dict[str, object], known: list[str], source: str = "") -> None:
+    unknown = [key for key in values if key not in known]
+    if unknown:
+        raise ConfigError(f"{source}{name} has no hyperparameter {unknown[0]!r}; it has {', '.join(known)}.")
 
 
 def _known(name: str) -> Method:
@@ -180,4 +185,5 @@ def read_preset(text: str, *, source: str) -> dict[str, dict[str, object]]:
         fixed = sorted(set(values) & set(METHODS[name].parameters))
         if fixed:
             raise ConfigError(f"{source}: {name} fixes {fixed[0]} by its name; remove it.")
+        _refuse_unknown(name, values, METHODS[name].load()._get_param_names(), f"{source}: ")
     return content

@@ -225,7 +225,7 @@ def _refuse_other_kinds_of_archive(path: Path) -> None:
 
 def _read_expression(stream: BinaryIO, place: str, wanted: GeneSet | None, missing: str) -> _Expression:
     lines = _lines(stream, place, "an expression table of cBioPortal")
-    _, header = next(lines)
+    _, header = next(lines, (0, [""]))  # a file of comments alone has no header
     lead = sum(name in ("Hugo_Symbol", "Entrez_Gene_Id") for name in header[:2])
     if lead == 0:
         raise DataFormatError(f"{place}: the first column is {header[0]!r}, not Hugo_Symbol or Entrez_Gene_Id")
@@ -289,6 +289,8 @@ def _selector(wanted: GeneSet | None) -> Callable[[str, str], bool]:
 
 def _numbers(texts: list[str], samples: list[str], place: str) -> np.ndarray:
     try:
+        if any("_" in text for text in texts):
+            raise ValueError  # Python would read 1_0 as ten
         values = np.array(texts).astype(np.float64)
     except ValueError:
         values = np.array([_number(text, sample, place) for text, sample in zip(texts, samples)])
@@ -306,6 +308,8 @@ def _number(text: str, sample: str, place: str) -> float:
     if text.strip() in _UNKNOWN:
         return np.nan
     try:
+        if "_" in text:
+            raise ValueError
         return float(text)
     except ValueError:
         raise DataFormatError(

@@ -320,6 +320,8 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
                 "short or damaged: get it again"
             )
         rows.append([fields[position].strip() for position in wanted])
+        if any("\ufffd" in field for field in rows[-1]):
+            raise DataFormatError(f"{path}: line {number} is not UTF-8 text; the file is damaged: get it again")
     if not rows:
         raise DataFormatError(f"{path}: there is no row under the header; the file is cut short: get it again")
     return pd.DataFrame(rows, columns=list(columns), dtype="str").replace({"": None, "NA": None})

@@ -10,6 +10,7 @@ as colon.
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from reproduce.errors import ConfigError, DataFormatError
+from reproduce.files import sha256_of
 from reproduce.loaders._kinds import refuse_other_kinds
 from reproduce.loaders.cbioportal import SEX_NAMES, TCGA_COHORTS, TCGA_UNITS, primary_tumours, tcga_donor
 from reproduce.loaders.container import check_values, make_cohort, refuse_duplicates, some
@@ -42,6 +44,15 @@ STUDENT_FILES: tuple[str, ...] = (
     _GTEX_PHENOTYPES,
     *(name for pair in _TCGA_FILES.values() for name in pair),
 )
+#: SHA-256 of the tables as published (commit ac4b1f12c0 of the source repository).
+_PUBLISHED = {
+    "gtex_lung_colon.csv": "127940428f095fc4b211d93802d62befd314618022b5ad68e9f64e09261b20aa",
+    _GTEX_PHENOTYPES: "dcd0730bd01b62fe0ac66ec10177892069afb28f06d944dc2e8ec158b7a309b9",
+    "LUAD_tcga_p53_cleaned.csv": "6e6f033aa8b5e1eb9478eac413622e6e9545502490a3a3b6212e4b7a4a566e95",
+    "LUAD_clinical_clean.csv": "5f3f1810ee08834c32036fb9a02b6b14496d833f681d4c1a7fc56ea66bf7dddb",
+    "COAD_tcga_p53_cleaned.csv": "a625025584daa33e852b9992890f2f3fcbba7eff292d16fd6d20a7c7c69a823e",
+    "COAD_clinical_clean.csv": "a635fb0cdb3b6dad7476cf69745b8569f2a625f5de2eb8dc437c90e55f9ee832",
+}
 _MISLABELLED, _TRUE_NAME, _TRUE_ENSEMBL = "PTEN", "TEP1", "ENSG00000129566"
 
 
@@ -83,6 +94,7 @@ def load_student_gtex(folder: str | Path) -> AnnData:
     unknown = [name for name in ensembl if name not in genes.symbol_of_ensembl]
     if unknown:
         raise DataFormatError(f"{path}: gene {some(unknown)} is not in the p53 gene table; this is another table")
+    _refuse_absent_genes([genes.symbol_of_ensembl[name] for name in ensembl], path)
     values = _numbers([row[:-1] for row in rows], samples, columns[:-1], path)
     check_values(values, samples, columns[:-1], str(path))
     frame = pd.DataFrame(values, index=samples, columns=[genes.symbol_of_ensembl[name] for name in ensembl])
@@ -100,6 +112,7 @@ def load_student_gtex(folder: str | Path) -> AnnData:
         notes=[
             "ages are midpoints of GTEx's ten-year brackets (25, 35, … 75 for 70-79), not years",
             "Ensembl ids replaced by HGNC symbols",
+            *_notes_on_changes(path, folder / _GTEX_PHENOTYPES),
         ],
     )
 
@@ -136,6 +149,7 @@ def load_student_tcga(folder: str | Path, which: str, *, keep_mislabelled: bool 
     unknown = [name for name in symbols if name not in genes.symbols]
     if unknown:
         raise DataFormatError(f"{path}: gene {some(unknown)} is not in the p53 gene table; this is another table")
+    _refuse_absent_genes(symbols, path)
     values = _numbers(rows, symbols, samples, path).T
     check_values(values, samples, symbols, str(path))
     frame = pd.DataFrame(values, index=samples, columns=symbols)
@@ -158,6 +172,7 @@ def load_student_tcga(folder: str | Path, which: str, *, keep_mislabelled: bool 
     if blanks := int(obs["sex"].isna().sum()):
         notes.append(f"sex is unknown for {blanks} samples and left unknown")
     notes.append("the tables' authors filled missing ages with a truncated mean; which ones, the tables do not say")
+    notes += _notes_on_changes(path, clinical_path)
     if which == "COADREAD":
         notes.append("the tables named COAD hold colon and rectum tumours (COAD and READ) alike")
     return make_cohort(
@@ -176,6 +191,7 @@ def _gtex_obs(samples: list[str], tissues: list[str], path: Path, phenotypes_pat
     if unknown:
         raise DataFormatError(f"{path}: tissue {some(map(repr, unknown))}; known: {', '.join(_GTEX_TISSUES)}")
     phenotypes = _read_table(phenotypes_path, "\t", ("SUBJID", "SEX", "AGE")).set_index("SUBJID")
+    refuse_duplicates(phenotypes.index, "sample", str(phenotypes_path))
     _refuse_unmatched(samples, phenotypes.index, path, phenotypes_path)
     phenotypes = phenotypes.loc[samples]
     obs = pd.DataFrame(index=pd.Index(samples))
@@ -211,11 +227,21 @@ def _existing(path: Path) -> Path:
     return path
 
 
+def _text(path: Path, expected: str) -> str:
+    """The whole file; a number cut in half still looks like a number, so the last line must have its end."""
+    refuse_other_kinds(path, expected)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataFormatError(f"{path}: not UTF-8 text ({error}); the file is damaged: get it again") from None
+    if not text.endswith("\n"):
+        raise DataFormatError(f"{path}: the last line has no end; the file is cut short: get it again")
+    return text
+
+
 def _read_csv(path: Path) -> tuple[list[str], list[str], list[list[str]]]:
     """Row names, column names and the cells between, as they are: pandas would rename duplicates unasked."""
-    refuse_other_kinds(path, "a comma-separated table")
-    with open(path, encoding="utf-8", newline="") as handle:
-        lines = [line for line in csv.reader(handle) if line]
+    lines = [line for line in csv.reader(io.StringIO(_text(path, "a comma-separated table"), newline="")) if line]
     if len(lines) < 2:
         raise DataFormatError(f"{path}: there is no row under the header; the file is empty or cut short")
     header, body = lines[0], lines[1:]
@@ -226,6 +252,23 @@ def _read_csv(path: Path) -> tuple[list[str], list[str], list[list[str]]]:
                 "the file is cut short or damaged: get it again"
             )
     return [line[0] for line in body], header[1:], [line[1:] for line in body]
+
+
+def _refuse_absent_genes(symbols: list[str], path: Path) -> None:
+    absent = [symbol for symbol in gene_set("p53").symbols if symbol not in symbols]
+    if absent:
+        raise DataFormatError(
+            f"{path}: {len(absent)} of the 65 genes are not in it: {some(absent)}; the file is cut short: get it again"
+        )
+
+
+def _notes_on_changes(*paths: Path) -> list[str]:
+    """Rows that are gone do not show in a table; the published checksum tells."""
+    return [
+        f"{path.name} is not the file that was published (its SHA-256 differs): rows may be lost or changed"
+        for path in paths
+        if sha256_of(path) != _PUBLISHED[path.name]
+    ]
 
 
 def _numbers(rows: list[list[str]], row_names: list[str], columns: list[str], path: Path) -> np.ndarray:
@@ -243,8 +286,12 @@ def _numbers(rows: list[list[str]], row_names: list[str], columns: list[str], pa
 
 
 def _read_table(path: Path, separator: str, columns: tuple[str, ...]) -> pd.DataFrame:
-    refuse_other_kinds(path, "a table")
-    table = pd.read_csv(path, sep=separator, dtype="str")
+    try:
+        table = pd.read_csv(io.StringIO(_text(path, "a table")), sep=separator, dtype="str")
+    except pd.errors.ParserError as error:
+        raise DataFormatError(
+            f"{path}: lines of different length ({error}); the file is damaged: get it again"
+        ) from None
     absent = [column for column in columns if column not in table]
     if absent:
         raise DataFormatError(f"{path}: no column {some(absent)}; this is another table")

@@ -42,6 +42,7 @@ def test_hyperparameters_take_precedence_over_the_preset():
         (lambda: make_imputer("median", preset="quick"), "quick.*paper"),
         (lambda: read_preset("magic: {a: 1}", source="mine.yaml"), "mine.yaml.*magic"),
         (lambda: read_preset("knn_1: {n_neighbors: 2}", source="mine.yaml"), "knn_1 fixes n_neighbors"),
+        (lambda: read_preset("pmi: {bogus: 2}", source="mine.yaml"), "mine.yaml: pmi has no.*bogus.*dropout"),
         (lambda: read_preset("[1, 2]", source="mine.yaml"), "mine.yaml must map"),
         (lambda: read_preset("a: {b: ", source="mine.yaml"), "mine.yaml is not valid YAML"),
     ],

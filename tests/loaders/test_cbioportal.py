@@ -194,7 +194,7 @@ def test_na_is_missing(tmp_path):
     assert np.isnan(read(write_study(tmp_path / "study", rows)).X[0, 5])
 
 
-@pytest.mark.parametrize("text", ["-0.1", "abc", "inf", ""])
+@pytest.mark.parametrize("text", ["-0.1", "abc", "inf", "1_0", ""])
 def test_a_value_that_is_none_names_gene_and_sample(tmp_path, text):
     rows = rows_of_all_genes()
     rows[7][3] = text
@@ -215,6 +215,7 @@ def test_a_sample_without_any_value_is_named(tmp_path):
 BAD_STUDIES = {
     "twice the same sample": ({"expression": table(rows_of_all_genes(), [*HEADER[:4], HEADER[3]])}, SAMPLES[1]),
     "no sample": ({"expression": "Hugo_Symbol\tEntrez_Gene_Id\nTP53\t7157\n"}, "names no sample"),
+    "comments alone": ({"expression": "# a\n# b\n"}, "not Hugo_Symbol"),
     "no gene": ({"expression": table([])}, "genes of the set"),
     "another table": ({"expression": "gene\tsample\nA\t1\n"}, "not Hugo_Symbol"),
     "a short row": ({"expression": table([*rows_of_all_genes(), ["X", "1", "2"]])}, "line 67 has 3 fields"),

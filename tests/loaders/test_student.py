@@ -146,3 +146,52 @@ def test_the_mislabelled_row_is_not_pten_by_the_portals_own_values(test_data):
     for symbol in ("PTEN", "TP53", "TSC2"):
         mine = gtex.X[:, list(gtex.var_names).index(symbol)]
         np.testing.assert_array_equal(table.X[rows, table.symbols.index(symbol)], mine)
+
+
+@pytest.mark.parametrize("file", STUDENT_FILES)
+def test_a_table_cut_anywhere_near_its_end_is_refused(folder, file):
+    path = folder / file
+    whole = path.read_bytes()
+    for lost in (1, 2, 3, 6):
+        path.write_bytes(whole[:-lost])
+        with pytest.raises(DataFormatError, match=rf"{file}.*(no end|fields|different length)"):
+            load_student_gtex(folder) if file in (COUNTS, PHENOTYPES) else [
+                load_student_tcga(folder, which) for which in ("LUAD", "COADREAD")
+            ]
+
+
+@pytest.mark.parametrize("file", STUDENT_FILES)
+def test_bytes_that_are_no_text_are_refused(folder, file):
+    path = folder / file
+    path.write_bytes(path.read_bytes()[:40] + b"\xff" + path.read_bytes()[40:])
+    with pytest.raises(DataFormatError, match=rf"{file}: not UTF-8"):
+        load_student_gtex(folder) if file in (COUNTS, PHENOTYPES) else [
+            load_student_tcga(folder, which) for which in ("LUAD", "COADREAD")
+        ]
+
+
+def test_a_lost_gene_is_named(folder):
+    lines = (folder / LUAD).read_text().splitlines(keepends=True)
+    (folder / LUAD).write_text("".join(lines[:-1]))
+    with pytest.raises(DataFormatError, match=f"1 of the 65 genes.*{P53.symbols[-1]}"):
+        load_student_tcga(folder, "LUAD")
+
+
+def test_a_sample_twice_among_the_phenotypes_is_named(folder):
+    text = (folder / PHENOTYPES).read_text()
+    (folder / PHENOTYPES).write_text(text + text.splitlines()[1] + "\n")
+    with pytest.raises(DataFormatError, match=f"{PHENOTYPES}: sample GTEX.*more than once"):
+        load_student_gtex(folder)
+
+
+def test_ragged_clinical_lines_are_refused(folder):
+    with open(folder / LUAD_CLINICAL, "a") as handle:
+        handle.write("TCGA.XX.XXXX.01,Male,1,2,3,4\n")
+    with pytest.raises(DataFormatError, match=f"{LUAD_CLINICAL}: lines of different length"):
+        load_student_tcga(folder, "LUAD")
+
+
+def test_tables_other_than_the_published_ones_are_noted(folder, test_data):
+    assert any("is not the file that was published" in note for note in load_student_gtex(folder).uns["notes"])
+    published = load_student_gtex(test_data / "p53"), load_student_tcga(test_data / "p53", "COADREAD")
+    assert not any("published" in note for cohort in published for note in cohort.uns["notes"])
