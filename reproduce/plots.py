@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from reproduce.errors import ConfigError
 from reproduce.files import atomic_path
@@ -388,7 +388,7 @@ def ablation_forest(table: pd.DataFrame, ax: Axes, *, limit: float | None = None
             label_of(method), at, xycoords=("axes fraction", "data"), va="center", color=_colour(method), weight="bold"
         )
         ax.axhline(min(rows) - 0.5, color="0.85", lw=0.8, zorder=0)
-    ax.axvline(0, color="0.6", lw=0.8, zorder=0)
+    ax.axvline(0, color="0.4", lw=1, zorder=0)
     names = [f"{row.factor}: {row.level} (default {row.default_level})" for row in table.itertuples()]
     ax.set_yticks(range(len(table)), names)
     ax.set_ylim(-0.5, len(table) - 0.5)
@@ -410,6 +410,11 @@ def search_scatter(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.plot(frontier["fit_seconds"], frontier["r2"], "-", drawstyle="steps-post", color="0.4", lw=1, label="frontier")
     ax.plot(table.loc[default, "fit_seconds"], table.loc[default, "r2"], "D", color="black", ms=7, label="default")
     ax.set_xscale("log")
+    # wide enough that at least one of the labelled times 1, 2, 5, 10, … is in sight
+    ax.set_xlim(table["fit_seconds"].min() / 2, table["fit_seconds"].max() * 2)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set(xlabel="seconds to fit", ylabel="R²")
     ax.grid(color="0.92")
     ax.legend()

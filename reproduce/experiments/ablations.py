@@ -63,9 +63,10 @@ class Ablation:
     varied: tuple[Trial, ...]
 
 
-def _levels(method: str, label: str, name: str, default: object, levels: Iterable[object]) -> list[Factor]:
+def _levels(method: str, label: str, name: str, default: float, levels: Iterable[float]) -> list[Factor]:
     return [
-        Factor(f"{method}-{name}-{level}", label, method, str(level), str(default), {name: level}) for level in levels
+        Factor(f"{method}-{name}-{level:g}", label, method, f"{level:g}", f"{default:g}", {name: level})
+        for level in levels
     ]
 
 
@@ -77,8 +78,8 @@ def _trained_on(method: str) -> Factor:
 _DRAWN = "drawn 0.1–0.4"
 FACTORS = (
     *_levels("pmi", "learning rate", "learning_rate", 0.001, (0.0003, 0.003)),
-    Factor("pmi-epochs-half", "training length", "pmi", "half", "1", epoch_ratio=0.5),
-    Factor("pmi-epochs-double", "training length", "pmi", "double", "1", epoch_ratio=2.0),
+    Factor("pmi-epochs-half", "training length", "pmi", "× 0.5", "× 1", epoch_ratio=0.5),
+    Factor("pmi-epochs-double", "training length", "pmi", "× 2", "× 1", epoch_ratio=2.0),
     *_levels("pmi", "hidden layers", "hidden_layers", 4, (1, 2)),
     *_levels("pmi", "width", "hidden_units", 200, (100, 400)),
     *_levels("pmi", "dropout", "dropout", 0.1, (0.0, 0.2, 0.4)),

@@ -166,7 +166,7 @@ def test_the_conclusion_follows_the_table():
 def test_what_is_left_out_is_named():
     assert "All" in tables.say_left_out(FACTORS)
     text = tables.say_left_out(choose_factors(["pmi-hidden_units-100"]))
-    assert "PMI, width (400)" in text and "λ (0.1, 10.0, 100.0)" in text
+    assert "PMI, width (400)" in text and "λ (0.1, 10, 100)" in text
 
 
 def test_the_frontier_holds_what_nothing_dominates():
