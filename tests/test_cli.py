@@ -225,3 +225,9 @@ def test_trial_takes_a_preset_and_single_values_over_it(study, trials):
 def test_trial_refuses_unknown_names(study, capsys):
     assert cli.main(["trial", "--method", "pmii"]) == 2
     assert "pmii" in capsys.readouterr().err
+
+
+def test_a_run_that_is_refused_makes_no_folder(tmp_path, capsys):
+    build = tmp_path / "build"
+    assert cli.main(["run", "--data", "embedded", "--build", str(build), "-p", "nope", "3"]) == 2
+    assert "nope" in capsys.readouterr().err and not build.exists()

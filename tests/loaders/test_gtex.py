@@ -351,3 +351,10 @@ def test_the_true_table_of_all_samples(test_data):
     refused(load_gtex_all_samples, table, attributes, people, "p53", parts=["have no row in", "same GTEx release"])
     every = read_gct(table, "p53", samples=lung.samples, missing="report")
     np.testing.assert_array_equal(every.X, lung.X)
+
+
+def test_phenotypes_with_bytes_that_are_no_text_are_refused(tmp_path):
+    path = tmp_path / "phenotypes.txt"
+    path.write_bytes(b"SUBJID\tSEX\tAGE\tDTHHRDY\nGTEX-1117F\t2\t6\xff-69\t4\n")
+    with pytest.raises(DataFormatError, match="line 2 is not UTF-8"):
+        read_subject_phenotypes(path)
