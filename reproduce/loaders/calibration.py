@@ -233,6 +233,8 @@ def _block_of(study: Study, block: Block) -> tuple[pd.DataFrame, pd.DataFrame]:
             f"the study has no cohort {block.study_key!r}; the embedded cohort needs GTEx, LUAD and COADREAD."
         )
     cohort: AnnData = study.cohorts[block.study_key]
+    # a gene that GTEx does not have (TEP1 in the student study's tumours) has no place in the simulation
+    cohort = cohort[:, cohort.var_names.isin(study.cohorts["GTEx"].var_names)]
     if block.cohort == "GTEx":
         cohort = cohort[(cohort.obs["tissue"] == block.tissue).to_numpy()]
     if cohort.n_obs < 50:

@@ -117,16 +117,16 @@ def load_student_gtex(folder: str | Path) -> AnnData:
     )
 
 
-def load_student_tcga(folder: str | Path, which: str, *, keep_mislabelled: bool = False) -> AnnData:
-    """TCGA lung or colorectal tumours: RSEM normalised counts of 64 genes (65 with the mislabelled one).
+def load_student_tcga(folder: str | Path, which: str) -> AnnData:
+    """TCGA lung or colorectal tumours: RSEM normalised counts of 65 genes.
+
+    The row that the tables name PTEN is TEP1 (Entrez 7011, not 5728), by an alias mix-up in the script that made them;
+    it comes under its true name, so that it meets no PTEN of another cohort.
 
     Parameters
     ----------
     folder : path
     which : {"LUAD", "COADREAD"}
-    keep_mislabelled : bool
-        The row named PTEN is TEP1 (Entrez 7011): an alias mix-up in the script that made the tables. False drops it;
-        True keeps it under its true name.
 
     Returns
     -------
@@ -157,13 +157,10 @@ def load_student_tcga(folder: str | Path, which: str, *, keep_mislabelled: bool 
 
     notes = ["sample ids written with dots have their dashes back"]
     identifiers = genes.ensembl_of_symbol
-    if _MISLABELLED in frame and keep_mislabelled:
+    if _MISLABELLED in frame:
         frame = frame.rename(columns={_MISLABELLED: _TRUE_NAME})
         identifiers = identifiers | {_TRUE_NAME: _TRUE_ENSEMBL}
         notes.append("the row named PTEN is TEP1 (Entrez 7011, not 5728): renamed TEP1; there is no PTEN")
-    elif _MISLABELLED in frame:
-        frame = frame.drop(columns=_MISLABELLED)
-        notes.append("the row named PTEN is TEP1 (Entrez 7011, not 5728): dropped; there is no PTEN")
     kept, dropped_note = primary_tumours(list(frame.index))
     if dropped_note:
         notes.append(dropped_note)

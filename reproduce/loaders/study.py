@@ -105,9 +105,7 @@ def detect_source(folder: str | Path) -> str:
     )
 
 
-def load_study(
-    data: str | None = None, *, gene_set: str = "p53", seed: int = 0, keep_mislabelled: bool = False
-) -> Study:
+def load_study(data: str | None = None, *, gene_set: str = "p53", seed: int = 0) -> Study:
     """Load GTEx and both tumour cohorts from one source.
 
     Parameters
@@ -118,8 +116,6 @@ def load_study(
         Genes to load. The embedded cohort and the student study's tables hold the p53 genes only.
     seed : int, default 0
         Of the simulation; real data do not depend on it.
-    keep_mislabelled : bool, default False
-        Keep the student study's TCGA row "PTEN" under its true name TEP1.
 
     Returns
     -------
@@ -138,11 +134,9 @@ def load_study(
         raise ConfigError(f"Unknown data {data!r}; known are {', '.join(SOURCES)} and auto.")
     if data != "gtex-tcga-p53" and gene_set != "p53":
         raise ConfigError(f"{data} holds the p53 genes only, not {gene_set!r}; use gtex-tcga-p53.")
-    if keep_mislabelled and data != "student-p53":
-        raise ConfigError("keep_mislabelled applies to student-p53 alone; other sources have no mislabelled gene.")
     if data == "embedded":
         return _embedded(seed)
-    cohorts = _student(keep_mislabelled) if data == "student-p53" else _portal(gene_set)
+    cohorts = _student() if data == "student-p53" else _portal(gene_set)
     return _study(data, cohorts, is_real=True)
 
 
@@ -153,7 +147,7 @@ def _embedded(seed: int) -> Study:
     return _study("embedded", simulated.cohorts, is_real=False, truth=simulated.truth)
 
 
-def _student(keep_mislabelled: bool) -> dict[str, AnnData]:
+def _student() -> dict[str, AnnData]:
     from reproduce.loaders.student import STUDENT_FILES, load_student_gtex, load_student_tcga, student_folder
 
     folder = student_folder(data_folder())
@@ -162,7 +156,7 @@ def _student(keep_mislabelled: bool) -> dict[str, AnnData]:
             f"{data_folder()}: the student study's tables ({', '.join(STUDENT_FILES)}) are not here; set "
             f"{DATA_VARIABLE} to their folder"
         )
-    tumours = {name: load_student_tcga(folder, name, keep_mislabelled=keep_mislabelled) for name in _TUMOURS}
+    tumours = {name: load_student_tcga(folder, name) for name in _TUMOURS}
     return {"GTEx": load_student_gtex(folder), **tumours}
 
 

@@ -49,22 +49,16 @@ def test_gtex_is_matched_by_name(folder):
     assert list(cohort.obs["age"]) == [55, 55, 65]
 
 
-def test_tumours_lose_the_mislabelled_gene_and_say_so(folder):
+def test_the_mislabelled_gene_comes_under_its_true_name_and_says_so(folder):
     cohort = load_student_tcga(folder, "LUAD")
-    assert cohort.n_vars == 64
+    assert cohort.n_vars == 65
     assert "PTEN" not in cohort.var_names
+    assert cohort.var.loc["TEP1", "ensembl_id"] != P53.ensembl_of_symbol["PTEN"]
     assert list(cohort.obs_names) == ["TCGA-05-4244-01", "TCGA-05-4249-01"]
     assert cohort.X[1, list(cohort.var_names).index("TP53")] == 100 * P53.symbols.index("TP53") + 1
     notes = " ".join(cohort.uns["notes"])
     assert "PTEN is TEP1" in notes
     assert "TCGA-50-5066-02" in notes
-
-
-def test_the_mislabelled_gene_is_kept_under_its_true_name(folder):
-    cohort = load_student_tcga(folder, "COADREAD", keep_mislabelled=True)
-    assert "TEP1" in cohort.var_names
-    assert "PTEN" not in cohort.var_names
-    assert cohort.var.loc["TEP1", "ensembl_id"] != P53.ensembl_of_symbol["PTEN"]
 
 
 def test_the_folder_is_found_in_its_usual_places(folder, tmp_path):
@@ -128,8 +122,8 @@ def test_the_real_tables(test_data):
     assert gtex.shape == (984, 65)
     assert dict(gtex.obs["tissue"].value_counts()) == {"Lung": 578, "Colon - Transverse": 406}
     assert gtex.obs[["sex", "age"]].notna().all(axis=None)
-    assert load_student_tcga(folder, "LUAD").shape == (515, 64)
-    assert load_student_tcga(folder, "COADREAD").shape == (379, 64)
+    assert load_student_tcga(folder, "LUAD").shape == (515, 65)
+    assert load_student_tcga(folder, "COADREAD").shape == (379, 65)
 
 
 def test_the_mislabelled_row_is_not_pten_by_the_portals_own_values(test_data):

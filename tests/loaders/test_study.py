@@ -265,8 +265,6 @@ def test_the_fingerprint_sees_the_tumours(portal):
         ({"data": "gtex"}, "Unknown data 'gtex'; known are embedded, gtex-tcga-p53, student-p53"),
         ({"data": "embedded", "gene_set": "alzheimer"}, "p53 genes only"),
         ({"data": "student-p53", "gene_set": "alzheimer"}, "p53 genes only"),
-        ({"data": "embedded", "keep_mislabelled": True}, "applies to student-p53 alone"),
-        ({"data": "gtex-tcga-p53", "keep_mislabelled": True}, "applies to student-p53 alone"),
     ],
 )
 def test_an_option_that_does_not_apply_is_an_error(options, words):
@@ -284,13 +282,11 @@ def test_another_gene_set_is_looked_for_in_the_portals_files(portal):
         load_study("gtex-tcga-p53", gene_set="alzheimer")
 
 
-def test_the_mislabelled_gene_is_kept_under_its_own_name_only_if_asked(student):
-    dropped, kept = load_study(), load_study(keep_mislabelled=True)
-    assert dropped.name == "student-p53" and dropped.is_real
+def test_the_mislabelled_gene_meets_no_pten(student):
+    study = load_study()
+    assert study.name == "student-p53" and study.is_real
     for name in ARCHIVES:
-        assert "PTEN" not in kept.cohorts[name].var_names
-        assert set(kept.cohorts[name].var_names) - set(dropped.cohorts[name].var_names) == {"TEP1"}
-    assert kept.fingerprint != dropped.fingerprint
+        assert set(study.cohorts[name].var_names) ^ set(study.cohorts["GTEx"].var_names) == {"PTEN", "TEP1"}
 
 
 # --- real data ---
@@ -302,8 +298,8 @@ def test_the_real_tables_have_their_known_sizes(test_data, monkeypatch):
     assert study.name == "student-p53"
     assert {name: cohort.shape for name, cohort in study.cohorts.items()} == {
         "GTEx": (984, 65),
-        "LUAD": (515, 64),
-        "COADREAD": (379, 64),
+        "LUAD": (515, 65),
+        "COADREAD": (379, 65),
     }
     assert study.cohorts["GTEx"].obs["tissue"].value_counts().to_dict() == {"Lung": 578, "Colon - Transverse": 406}
     assert study.fingerprint == load_study("student-p53").fingerprint
