@@ -7,14 +7,17 @@ another gene today), so wherever a table brings a stable identifier, that decide
 from __future__ import annotations
 
 import functools
+import gzip
+import io
 from dataclasses import dataclass, field
 from importlib import resources
+from typing import BinaryIO
 
 import pandas as pd
 
 from reproduce.errors import ConfigError
 
-__all__ = ["ALIASES", "GENE_SETS", "GeneSet", "gene_set"]
+__all__ = ["ALIASES", "GENE_SETS", "PROTEIN_CODING", "GeneSet", "gene_set"]
 
 # Symbols of the TCGA RNASeqV2 annotation (2012) that have been renamed since; confirmed by Entrez id.
 # TEP1 -> PTEN is left out on purpose: Entrez 7011 (TEP1) is not 5728 (PTEN).
@@ -25,7 +28,16 @@ _SOURCES = {
     "alzheimer": "KEGG pathway hsa05010 (Alzheimer disease), the 273 genes listed by the paper's authors; "
     "identifiers from HGNC",
 }
+#: The lists of the paper's authors, of which a source must have every gene.
 GENE_SETS: tuple[str, ...] = tuple(_SOURCES)
+
+#: A rule rather than a list: of the genes that HGNC calls protein-coding, those that a source measures. What else must
+#: hold (being expressed in every tissue of GTEx, say) is the source's to decide, and stands in its notes.
+PROTEIN_CODING = "protein_coding"
+_CANDIDATES = {
+    PROTEIN_CODING: "HGNC's complete set of 2018: approved genes with a protein product that have an Ensembl and an "
+    "Entrez id, {n} genes"
+}
 
 
 @dataclass(frozen=True)
@@ -41,12 +53,15 @@ class GeneSet:
         Columns ``symbol``, ``ensembl_id`` (without version), ``entrez_id`` (str), ``hgnc_id``.
     source : str
         Where the list and the identifiers come from.
+    complete : bool
+        Whether a source must have every gene. False for the candidates of a rule, of which it keeps those it has.
     """
 
     name: str
     symbols: tuple[str, ...]
     table: pd.DataFrame = field(repr=False, compare=False)
     source: str = field(repr=False)
+    complete: bool = True
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -72,8 +87,8 @@ def gene_set(name: str | GeneSet) -> GeneSet:
 
     Parameters
     ----------
-    name : {"p53", "alzheimer"} or GeneSet
-        A `GeneSet` is returned as it is.
+    name : {"p53", "alzheimer", "protein_coding"} or GeneSet
+        A `GeneSet` is returned as it is. "protein_coding" gives all candidates of the rule.
 
     Raises
     ------
@@ -82,14 +97,22 @@ def gene_set(name: str | GeneSet) -> GeneSet:
     """
     if isinstance(name, GeneSet):
         return name
-    if name not in _SOURCES:
-        raise ConfigError(f"unknown gene set {name!r}: choose one of {', '.join(GENE_SETS)}")
+    if name not in _SOURCES and name not in _CANDIDATES:
+        raise ConfigError(f"unknown gene set {name!r}: choose one of {', '.join((*GENE_SETS, *_CANDIDATES))}")
     return _read(name)
 
 
 @functools.cache
 def _read(name: str) -> GeneSet:
-    table_file = resources.files("reproduce.loaders") / "gene_set_tables" / f"{name}.csv"
-    with table_file.open(encoding="utf-8") as handle:
-        table = pd.read_csv(handle, dtype=str, keep_default_na=False)
+    tables = resources.files("reproduce.loaders") / "gene_set_tables"
+    if name in _CANDIDATES:
+        packed = (tables / f"{name}.csv.gz").read_bytes()
+        table = _table(io.BytesIO(gzip.decompress(packed)))
+        return GeneSet(name, tuple(table["symbol"]), table, _CANDIDATES[name].format(n=f"{len(table):,}"), False)
+    with (tables / f"{name}.csv").open("rb") as handle:
+        table = _table(handle)
     return GeneSet(name, tuple(table["symbol"]), table, _SOURCES[name])
+
+
+def _table(stream: BinaryIO) -> pd.DataFrame:
+    return pd.read_csv(stream, dtype=str, keep_default_na=False)
