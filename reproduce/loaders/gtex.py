@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -155,9 +157,10 @@ def load_gtex_all_samples(
     table: str | Path,
     attributes: str | Path,
     phenotypes: str | Path,
-    genes: str | GeneSet,
+    genes: str | GeneSet | None,
     *,
-    tissues: Sequence[str] = ("Lung", "Colon - Transverse"),
+    tissues: Sequence[str] | None = ("Lung", "Colon - Transverse"),
+    min_samples: int = 1,
     missing: str = "error",
 ) -> AnnData:
     """One cohort from the table of all samples.
@@ -167,10 +170,14 @@ def load_gtex_all_samples(
     table : path
         E.g. ``GTEx_Analysis_2017-06-05_v8_RNASeQCv1.1.9_gene_reads.gct.gz``.
     attributes, phenotypes : path
-        ``…_SampleAttributesDS.txt`` and ``…_SubjectPhenotypesDS.txt``.
-    genes : str or GeneSet
-    tissues : sequence of str
-        SMTSD names to keep.
+        ``…_SampleAttributesDS.txt`` (or any table with its columns SAMPID, SMTS and SMTSD) and
+        ``…_SubjectPhenotypesDS.txt``. The attributes may describe samples of other assays too; those of `table` count.
+    genes : str, GeneSet or None
+        None keeps every gene of the table.
+    tissues : sequence of str or None
+        SMTSD names to keep; None keeps every tissue.
+    min_samples : int, default 1
+        With ``tissues=None``: leave out tissues with samples of fewer donors, and say so in the notes.
     missing : {"error", "report"}
 
     Raises
@@ -191,14 +198,18 @@ def load_gtex_all_samples(
         )
     tissue = described.loc[list(samples), "SMTSD"]
     known = sorted(set(tissue.dropna()))
+    notes = []
+    if n_unknown := int(tissue.isna().sum()):
+        notes.append(f"{n_unknown} samples of {path.name} without a tissue in {Path(attributes).name} are left out")
+    if tissues is None:
+        tissues, note = _large_tissues(tissue.dropna(), min_samples, path)
+        notes += note
     for name in tissues:
         if name not in known:
             raise DataFormatError(f"{path}: no sample of tissue {name!r}; choose from {some(known, limit=60)}")
     kept = tissue[tissue.isin(tissues)]
     part = read_gct(path, genes, samples=list(kept.index), missing=missing)
-    if n_unknown := int(tissue.isna().sum()):
-        note = f"{n_unknown} samples of {path.name} without a tissue in {Path(attributes).name} are left out"
-        part = replace(part, notes=(*part.notes, note))
+    part = replace(part, notes=(*part.notes, *notes))
     return _cohort(part, list(kept), phenotypes, [path], _units([path]))
 
 
@@ -263,6 +274,22 @@ def _units(paths: list[Path]) -> str:
     return _TPM_UNITS if all(tpm) else GTEX_UNITS
 
 
+def _large_tissues(tissue: pd.Series, min_samples: int, path: Path) -> tuple[list[str], list[str]]:
+    """Tissues with samples of at least `min_samples` donors, and a note on the others."""
+    donors = pd.Series([gtex_donor(sample, path) for sample in tissue.index], index=tissue.index)
+    n_donors = donors.groupby(tissue).nunique()
+    large = n_donors >= min_samples
+    if not large.any():
+        most = n_donors.max() if len(n_donors) else 0
+        raise DataFormatError(
+            f"{path}: no tissue has samples of {min_samples} donors (the most is {most}); lower min_samples, or give "
+            "attributes that name the samples' tissues"
+        )
+    small = [f"{name} ({n})" for name, n in n_donors[~large].items()]
+    note = f"tissues with samples of fewer than {min_samples} donors are left out: {', '.join(small)}"
+    return list(n_donors.index[large]), [note] if small else []
+
+
 def _cohort(table: GctTable, tissues: list[str], phenotypes: str | Path, paths: list[Path], units: str) -> AnnData:
     place = ", ".join(path.name for path in paths)
     donors = [gtex_donor(sample, place) for sample in table.samples]
@@ -298,8 +325,7 @@ def _cohort(table: GctTable, tissues: list[str], phenotypes: str | Path, paths: 
 
 def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     """Some columns of a tab-separated table as text, missing where empty or NA; the first names the row."""
-    refuse_other_kinds(path, "a tab-separated GTEx annotation table")
-    header, *lines = path.read_text(encoding="utf-8-sig", errors="replace").split("\n")
+    header, *lines = _text(path, "a tab-separated GTEx annotation table").split("\n")
     names = header.split("\t")
     absent = [column for column in columns if column not in names]
     if absent:
@@ -325,6 +351,21 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     if not rows:
         raise DataFormatError(f"{path}: there is no row under the header; the file is cut short: get it again")
     return pd.DataFrame(rows, columns=list(columns), dtype="str").replace({"": None, "NA": None})
+
+
+def _text(path: Path, expected: str) -> str:
+    """A text file, unpacked if its name ends in .gz."""
+    if path.suffix != ".gz":
+        refuse_other_kinds(path, expected)
+        return path.read_text(encoding="utf-8-sig", errors="replace")
+    try:
+        content = gzip.decompress(path.read_bytes())
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataFormatError(f"{path}: the compressed file is cut short or damaged ({error}); get it again") from error
+    except OSError as error:
+        raise DataFormatError(f"{path}: cannot be read ({error.strerror or error}); {expected} is expected") from error
+    refuse_other_kinds(path, expected, head=content)
+    return content.decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
 
 
 def _midpoint(age: object, donor: str, path: Path) -> float:
