@@ -30,10 +30,13 @@ SOURCES = {
     "embedded": "Embedded cohort: simulated GTEx lung and colon, TCGA LUAD and COADREAD",
     "gtex-tcga-p53": "GTEx v8 lung and transverse colon, TCGA LUAD and COADREAD, as the portals ship them",
     "student-p53": "GTEx v8 lung and transverse colon, TCGA LUAD and COADREAD, cleaned tables of the student study",
+    "rnaseqdb": "RNAseqDB: GTEx and TCGA normal tissue, TCGA READ, KICH, UCS and CHOL tumours, genome-wide",
 }
 _COUNTS = ("gene_reads_2017-06-05_v8_lung.gct", "gene_reads_2017-06-05_v8_colon_transverse.gct")
 _PHENOTYPES = "GTEx_Analysis_v8_Annotations_SubjectPhenotypesDS.txt"
 _TUMOURS = ("LUAD", "COADREAD")
+#: Sources that hold more than the p53 genes.
+_ANY_GENES = ("gtex-tcga-p53", "rnaseqdb")
 
 
 @dataclass(frozen=True)
@@ -132,10 +135,12 @@ def load_study(data: str | None = None, *, gene_set: str = "p53", seed: int = 0)
         data = detect_source(data_folder()) if os.environ.get(DATA_VARIABLE) else "embedded"
     if data not in SOURCES:
         raise ConfigError(f"Unknown data {data!r}; known are {', '.join(SOURCES)} and auto.")
-    if data != "gtex-tcga-p53" and gene_set != "p53":
-        raise ConfigError(f"{data} holds the p53 genes only, not {gene_set!r}; use gtex-tcga-p53.")
+    if data not in _ANY_GENES and gene_set != "p53":
+        raise ConfigError(f"{data} holds the p53 genes only, not {gene_set!r}; use {', '.join(_ANY_GENES)}.")
     if data == "embedded":
         return _embedded(seed)
+    if data == "rnaseqdb":
+        return _study(data, _rnaseqdb(gene_set), is_real=True)
     cohorts = _student() if data == "student-p53" else _portal(gene_set)
     return _study(data, cohorts, is_real=True)
 
@@ -181,6 +186,18 @@ def _portal(gene_set: str) -> dict[str, AnnData]:
         path = _one_of(folder, f"{tumours.study}.tar.gz", tumours.study)
         cohorts[name] = read_cbioportal_study(path, genes, cohort=tumours.name, tissue=tumours.tissue)
     return cohorts
+
+
+def _rnaseqdb(gene_set: str) -> dict[str, AnnData]:
+    from reproduce.loaders.rnaseqdb import load_rnaseqdb, rnaseqdb_folder
+
+    folder = rnaseqdb_folder(data_folder())
+    if folder is None:
+        raise DataFormatError(
+            f"{data_folder()}: no table of RNAseqDB here, nor in its subfolder rnaseqdb; data/README.md says where "
+            f"they are, {DATA_VARIABLE} names the folder you put them in"
+        )
+    return load_rnaseqdb(folder, gene_set)
 
 
 def _portal_folder(folder: Path) -> Path | None:
