@@ -26,6 +26,8 @@ BASE = {
     "transform": "log1p",
     "missing_rate": 0.5,
     "training_rows": "complete",
+    "mechanism": "mcar",
+    "variant": "",
     "metric": "r2",
     "settings": OWN,
 }

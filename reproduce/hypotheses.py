@@ -231,6 +231,8 @@ def scores_by_seed(results: pd.DataFrame, hypothesis: Hypothesis, method: str) -
         & (results["metric"] == hypothesis.metric)
         & (results["level"] == "overall")
         & (results["transform"] == hypothesis.transform)
+        & (results["mechanism"] == "mcar")
+        & (results["variant"] == "")
         & np.isclose(results["missing_rate"].astype(float), hypothesis.missing_rate)
     ]
     if hypothesis.scenario != "in_place":

@@ -7,8 +7,11 @@ the mean, and is counted in the rows `undefined_genes`.
 
 | metric | definition for one gene, over its hidden entries |
 | --- | --- |
-| `r2` | 1 − Σ(x − x̂)² / Σ(x − x̄)², x̄ the mean of the gene's hidden entries, tissues pooled (the paper's) |
+| `r2` | 1 − Σ(x − x̂)² / Σ(x − x̄)², x̄ the mean of the gene's hidden entries, tissues pooled |
 | `r2_tissue` | the same with x̄ the mean of the gene's hidden entries *in the sample's tissue* |
+| `r2_visible_mean` | the same with x̄ the mean of the gene's *visible* entries in the scored rows (the paper's code) |
+| `r2_nonzero` | `r2_visible_mean` with exact zeros taken for missing, which the paper's code does as well |
+| `bias` | mean of x̂ − x, divided by the standard deviation of the gene's hidden entries |
 | `rmse`, `mae` | root mean squared and mean absolute error, in the unit of the matrix |
 | `pearson`, `spearman` | correlation of truth and imputed value (average ranks for ties) |
 """
@@ -22,8 +25,9 @@ import pandas as pd
 
 from reproduce.errors import ConfigError
 
-METRICS = ("r2", "r2_tissue", "rmse", "mae", "pearson", "spearman")
-HIGHER_IS_BETTER = {"r2": True, "r2_tissue": True, "rmse": False, "mae": False, "pearson": True, "spearman": True}
+#: Spread of R² over genes, beside its mean, in overall and tissue rows: metrics `r2_p05`, …
+PERCENTILES = (5, 25, 50, 75, 95)
+METRICS = ("r2", "r2_tissue", "r2_visible_mean", "r2_nonzero", "bias", "rmse", "mae", "pearson", "spearman")
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray, defined: np.ndarray) -> np.ndarray:
@@ -55,6 +59,22 @@ def _r2(truth: np.ndarray, imputed: np.ndarray, hidden: np.ndarray, tissues: np.
     return 1.0 - _ratio(residual, total, (total > 0) & (hidden.sum(axis=0) >= 2))
 
 
+def _r2_around(truth: np.ndarray, imputed: np.ndarray, hidden: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """R² around the mean of each gene's visible entries; undefined for a gene without any."""
+    centre = _ratio(np.where(visible, truth, 0.0).sum(axis=0), visible.sum(axis=0), visible.any(axis=0))
+    residual = (np.where(hidden, truth - imputed, 0.0) ** 2).sum(axis=0)
+    total = (np.where(hidden, truth - centre, 0.0) ** 2).sum(axis=0)
+    # a constant gene has no variation to explain, wherever its visible mean was rounded to
+    varies = (_centred(truth, hidden) ** 2).sum(axis=0) > 0
+    return 1.0 - _ratio(residual, total, varies & (total > 0) & (hidden.sum(axis=0) >= 2))
+
+
+def _bias(truth: np.ndarray, imputed: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    counts = np.maximum(hidden.sum(axis=0), 1)
+    sd = np.sqrt((_centred(truth, hidden) ** 2).sum(axis=0) / counts)
+    return _ratio(np.where(hidden, imputed - truth, 0.0).sum(axis=0) / counts, sd, sd > 0)
+
+
 def _errors(truth: np.ndarray, imputed: np.ndarray, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     counts = hidden.sum(axis=0)
     difference = np.where(hidden, truth - imputed, 0.0)
@@ -82,7 +102,7 @@ def gene_scores(
     Parameters
     ----------
     truth, imputed : ndarray of float (n_samples, n_genes)
-        Values in one common unit; only the hidden entries are read.
+        Values in one common unit. Of `imputed` only hidden entries are read; of `truth` all, NaN where not known.
     evaluation_mask : ndarray of bool (n_samples, n_genes)
         True = hidden from the method.
     tissues : ndarray (n_samples,), optional
@@ -97,6 +117,11 @@ def gene_scores(
     scores = {"r2": _r2(truth, imputed, evaluation_mask)}
     if tissues is not None:
         scores["r2_tissue"] = _r2(truth, imputed, evaluation_mask, tissues)
+    visible = ~evaluation_mask & np.isfinite(truth)
+    nonzero = truth != 0
+    scores["r2_visible_mean"] = _r2_around(truth, imputed, evaluation_mask, visible)
+    scores["r2_nonzero"] = _r2_around(truth, imputed, evaluation_mask & nonzero, visible & nonzero)
+    scores["bias"] = _bias(truth, imputed, evaluation_mask)
     scores |= {"rmse": rmse, "mae": mae, "pearson": _pearson(truth, imputed, evaluation_mask)}
     ranked = _ranks(truth, evaluation_mask), _ranks(imputed, evaluation_mask)
     return scores | {"spearman": _pearson(*ranked, evaluation_mask)}
@@ -126,12 +151,16 @@ def _checked(truth, imputed, evaluation_mask) -> tuple[np.ndarray, np.ndarray, n
 
 
 def _aggregate(scores: dict[str, np.ndarray], hidden: np.ndarray, level: str, group: str) -> list[tuple]:
-    """Mean over the genes for which each metric is defined, with the entries that mean rests on."""
+    """Mean over the genes for which each metric is defined, with the entries that it rests on; percentiles of R²."""
     counts, rows = hidden.sum(axis=0), []
     for metric, values in scores.items():
         defined = np.isfinite(values)
         mean = float(values[defined].mean()) if defined.any() else np.nan
         rows.append((metric, level, group, mean, int(counts[defined].sum())))
+    r2 = scores["r2"][np.isfinite(scores["r2"])]
+    if len(r2):
+        quantiles = np.percentile(r2, PERCENTILES)
+        rows += [(f"r2_p{p:02d}", level, group, float(q), len(r2)) for p, q in zip(PERCENTILES, quantiles, strict=True)]
     return rows
 
 
@@ -148,7 +177,7 @@ def score(
     Parameters
     ----------
     truth, imputed : array-like of float (n_samples, n_genes)
-        In one common unit. Only hidden entries are read, others may be NaN.
+        In one common unit. Of `imputed` only hidden entries are read; `truth` may be NaN where it is not hidden.
     evaluation_mask : array-like of bool (n_samples, n_genes)
         True = hidden from the method.
     groups : sequence of str (n_samples,), optional
@@ -159,7 +188,8 @@ def score(
     Returns
     -------
     DataFrame
-        Columns metric, level ("overall", "tissue", "gene"), group, value, n_evaluated (entries behind the value). The
+        Columns metric, level ("overall", "tissue", "gene"), group, value, n_evaluated (entries behind the value; genes
+        behind a percentile). The
         rows with metric `undefined_genes` and level "overall" hold, for the metric named in `group`, how many genes
         had no defined value.
 

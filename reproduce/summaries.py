@@ -17,10 +17,21 @@ from reproduce.errors import ConfigError, DataFormatError
 from reproduce.experiments.trials import ORACLE
 from reproduce.files import atomic_path
 from reproduce.hypotheses import corrected_t, overlap_ratio
+from reproduce.metrics import METRICS
 from reproduce.preprocessing import ExpressionTransform
 
 PAPER_REPORTED = Path(__file__).parents[1] / "results" / "paper_reported.csv"
-_CONFIGURATION = ["scenario", "train", "test", "transform", "missing_rate", "training_rows", "method", "config_hash"]
+_CONFIGURATION = [
+    "scenario",
+    "train",
+    "test",
+    "transform",
+    "missing_rate",
+    "training_rows",
+    "variant",
+    "method",
+    "config_hash",
+]
 
 
 def label_of(method: str) -> str:
@@ -98,7 +109,7 @@ def metric_table(results: pd.DataFrame) -> pd.DataFrame:
     chosen = results[(results["status"] == "ok") & (results["level"] == "overall") & (results["group"] == "all")]
     table = chosen.pivot_table(index=["method", "training_rows"], columns="metric", values="value", aggfunc="mean")
     table.columns.name = None
-    return table.sort_values("r2", ascending=False)
+    return table[[metric for metric in METRICS if metric in table]].sort_values("r2", ascending=False)
 
 
 def show_metrics(table: pd.DataFrame, scenario: str) -> pd.DataFrame:

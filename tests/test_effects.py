@@ -10,7 +10,7 @@ from reproduce.errors import DataFormatError
 EFFECT = Effect("raw", "log1p against raw", ("pmi",), {"transform": "raw"})
 DEFAULTS = {
     "method": "pmi", "scenario": "inductive", "test": "GTEx", "missing_rate": 0.5, "transform": "log1p",
-    "training_rows": "complete", "metric": "r2", "level": "overall", "status": "ok",
+    "training_rows": "complete", "mechanism": "mcar", "variant": "", "metric": "r2", "level": "overall", "status": "ok",
 }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ def results(scores, *, n=10, noise=0.002, seed=0, **columns):
     rows = [{"method": m, "seed": s, "value": v + noise * rng.normal()} for m, v in scores.items() for s in range(n)]
     fixed = {"status": "ok", "scenario": "inductive", "test": "GTEx", "metric": "r2", "level": "overall"}
     fixed |= {"transform": "log1p", "missing_rate": 0.5, "training_rows": "complete", "config_hash": "x"}
+    fixed |= {"mechanism": "mcar", "variant": ""}
     return pd.DataFrame(rows).assign(**(fixed | columns))
 
 

@@ -54,7 +54,7 @@ def test_perfect_is_one_and_errors_zero(case):
     truth, _, hidden, tissues = case
     table = score(truth, truth, hidden, tissues)
     for metric in METRICS:
-        assert value(table, metric) == pytest.approx(0.0 if metric in ("rmse", "mae") else 1.0)
+        assert value(table, metric) == pytest.approx(0.0 if metric in ("rmse", "mae", "bias") else 1.0)
 
 
 def test_the_mean_predictor_scores_zero(case):
@@ -77,8 +77,44 @@ def test_zeros_are_values(case):
 
 def test_entries_that_were_not_hidden_do_not_matter(case):
     truth, imputed, hidden, tissues = case
-    other_truth, other_imputed = np.where(hidden, truth, np.nan), np.where(hidden, imputed, 1e9)
-    assert score(truth, imputed, hidden, tissues).equals(score(other_truth, other_imputed, hidden, tissues))
+    whole = score(truth, imputed, hidden, tissues)
+    assert whole.equals(score(truth, np.where(hidden, imputed, 1e9), hidden, tissues))
+    # only a metric that is around the visible entries' mean looks at them
+    blind = score(np.where(hidden, truth, np.nan), imputed, hidden, tissues)
+    others = ~whole["metric"].isin(["r2_visible_mean", "r2_nonzero", "undefined_genes"])
+    assert whole[others].equals(blind[others])
+    assert np.isnan(value(blind, "r2_visible_mean"))
+
+
+def test_the_visible_mean_forgives_a_bias_that_the_hidden_mean_does_not():
+    """Low values are hidden and filled with the visible mean: nothing is explained, and one R² says so."""
+    truth = np.repeat(np.arange(10.0)[:, None], 2, axis=1)
+    hidden = truth < 5
+    filled = np.full(truth.shape, truth[~hidden].mean())
+    table = score(truth, filled, hidden)
+    assert value(table, "r2_visible_mean") == pytest.approx(0.0)
+    assert value(table, "r2") < -10
+    assert value(table, "bias") == pytest.approx((7.0 - 2.0) / np.std(np.arange(5)))
+    filled = truth + 0.5
+    assert value(score(truth, filled, hidden), "r2_visible_mean") > value(score(truth, filled, hidden), "r2")
+
+
+def test_percentiles_are_over_genes(case):
+    truth, imputed, hidden, tissues = case
+    table = score(truth, imputed, hidden, tissues)
+    genes = table[(table["level"] == "gene") & (table["metric"] == "r2")]["value"]
+    assert value(table, "r2_p50") == pytest.approx(genes.median())
+    assert value(table, "r2_p05") < value(table, "r2_p25") < value(table, "r2_p95")
+    assert np.isfinite(value(table, "r2_p75", "tissue", "Lung"))
+
+
+def test_zeros_count_unless_they_are_taken_for_missing():
+    truth = np.array([[0.0], [0.0], [1.0], [2.0], [3.0], [4.0]])
+    hidden = np.array([[True], [False], [True], [True], [False], [False]])
+    filled = np.where(truth == 0, 9.0, truth)
+    table = score(truth, filled, hidden)
+    assert value(table, "r2_nonzero") == pytest.approx(1.0)
+    assert value(table, "r2_visible_mean") < 0
 
 
 def test_a_constant_gene_is_undefined_counted_and_left_out(case):

@@ -20,6 +20,8 @@ def rows_for(method, mean, *, scenario="inductive", training_rows="complete", tr
     fixed |= {
         "missing_rate": 0.5,
         "training_rows": training_rows,
+        "mechanism": "mcar",
+        "variant": "",
         "config_hash": method,
         "status": "ok",
         "metric": "r2",

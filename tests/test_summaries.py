@@ -19,6 +19,8 @@ def rows_for(method, mean, *, scenario="inductive", n=10, training_rows="complet
     fixed |= {
         "missing_rate": 0.5,
         "training_rows": training_rows,
+        "mechanism": "mcar",
+        "variant": "",
         "config_hash": method,
         "status": "ok",
         "metric": "r2",

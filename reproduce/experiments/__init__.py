@@ -6,8 +6,9 @@ keeps them.
 
 from reproduce.experiments.grid import GridResult, TrialsFailedError, run_grid
 from reproduce.experiments.plans import NETWORKS, comparison_trials, network_budget, study_plan
+from reproduce.experiments.running import run_trial
 from reproduce.experiments.store import ResultsStore
-from reproduce.experiments.trials import EVALUATED_FRACTION, ORACLE, Trial, TrialResult, run_trial
+from reproduce.experiments.trials import EVALUATED_FRACTION, ORACLE, Trial, TrialResult
 
 __all__ = [
     "EVALUATED_FRACTION",

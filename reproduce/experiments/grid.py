@@ -1,7 +1,9 @@
 """Runs many trials, skipping what is stored; never decides what a result means.
 
-Longest trials first, so that no core waits at the end for a forest that was started last. Every result is stored as
-soon as it is there. A failed trial does not stop the others: at the end all failures are raised together, or returned
+Trials that fit the same method to the same rows, and differ in what they fill, are run one after the other on one fit.
+The longest first, so that no core waits at the end for a forest that was started last. What would take longer than one
+is willing to wait is given up on before the start, and has a row that says so. Every result is stored as soon as it is
+there. A failed trial does not stop the others: at the end all failures are raised together, or returned
 if that is asked for.
 """
 
@@ -16,22 +18,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reproduce.errors import ConfigError
+from reproduce.experiments.costs import duration, expected_seconds, group_seconds
+from reproduce.experiments.running import Fits, run_trial
 from reproduce.experiments.store import ResultsStore
-from reproduce.experiments.trials import Trial, TrialResult, run_trial
+from reproduce.experiments.trials import Trial, TrialResult, blank_result
 
-#: Rough seconds of one trial on one core for some 1000 rows and 65 genes: for the order and the first time estimate
-#: only.
-EXPECTED_SECONDS = {
-    "missforest_100": 600.0,
-    "missforest_10": 80.0,
-    "iterative_forest": 80.0,
-    "gain": 20.0,
-    "gain_mse": 12.0,
-    "pmi": 8.0,
-    "oracle": 8.0,
-    "mice": 5.0,
-}
-_OTHER_SECONDS = 0.5
 _SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -50,7 +41,7 @@ class GridResult:
     histories : DataFrame
         Training curves of this grid's networks.
     n_run, n_skipped : int
-        Trials run now, and found in the store.
+        Trials run now, and found in the store. The rest was skipped as too costly.
     """
 
     rows: pd.DataFrame
@@ -64,62 +55,83 @@ class GridResult:
         return self.rows.loc[self.rows["status"] == "failed"].drop(columns=["metric", "value", "level", "group"])
 
 
-def expected_seconds(trial: Trial) -> float:
-    """Rough cost of a trial on one core; scales with the number of epochs where a trial sets it."""
-    seconds = EXPECTED_SECONDS.get(trial.method, _OTHER_SECONDS)
-    return seconds * max(0.3, float(trial.hyperparameters.get("epochs", 200)) / 200)
-
-
 class _Progress:
     """Plain lines with an estimate, at most one in ten seconds: legible in a terminal and in a notebook's log alike."""
 
-    def __init__(self, trials: list[Trial], n_skipped: int, n_jobs: int):
-        self.total = sum(expected_seconds(t) for t in trials)
-        self.n, self.n_done, self.done = len(trials), 0, 0.0
+    def __init__(self, groups: list[list[Trial]], study, n_stored: int, n_jobs: int):
+        costs = [group_seconds(group, study) for group in groups]
+        # a group's cost is shared out evenly: its fit serves all
+        self.costs = {t: cost / len(group) for group, cost in zip(groups, costs, strict=True) for t in group}
+        self.total = sum(costs)
+        self.n, self.n_done, self.done = len(self.costs), 0, 0.0
         self.start = self.last = time.monotonic()
-        stored = f", {n_skipped} already stored" if n_skipped else ""
-        estimate = f", first estimate {_duration(self.total / n_jobs)}" if trials else ""
+        stored = f", {n_stored} already stored" if n_stored else ""
+        estimate = f", first estimate {duration(self.total / n_jobs)}" if groups else ""
         self._print(f"{self.n} trials to run{stored}{estimate}")
 
     def step(self, trial: Trial, failed: bool) -> None:
-        self.n_done, self.done = self.n_done + 1, self.done + expected_seconds(trial)
+        self.n_done, self.done = self.n_done + 1, self.done + self.costs[trial]
         now = time.monotonic()
         if failed or self.n_done == self.n or now - self.last >= _SECONDS_BETWEEN_LINES:
             self.last = now
             left = (now - self.start) * (self.total - self.done) / self.done
             what = f"FAILED: {trial.describe()}" if failed else trial.describe()
-            remaining = "done" if self.n_done == self.n else f"about {_duration(left)} left"
-            self._print(f"{self.n_done}/{self.n} after {_duration(now - self.start)}, {remaining} ({what})")
+            remaining = "done" if self.n_done == self.n else f"about {duration(left)} left"
+            self._print(f"{self.n_done}/{self.n} after {duration(now - self.start)}, {remaining} ({what})")
 
     @staticmethod
     def _print(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _run_in_worker(position: int, trial: Trial, study) -> tuple[int, TrialResult]:
+def _run_in_worker(group: list[Trial], study) -> list[TrialResult]:
     # one process a core: threads within it would only get in each other's way; read by TensorFlow when it is first
     # imported
     os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1", TF_CPP_MIN_LOG_LEVEL="2")
-    return position, run_trial(trial, study)
+    fits = Fits()
+    return [run_trial(trial, study, fits) for trial in group]
 
 
-def _results(trials: list[Trial], study, n_jobs: int) -> Iterator[tuple[Trial, TrialResult]]:
-    if n_jobs == 1 or len(trials) < 2:
-        for trial in trials:
-            yield trial, run_trial(trial, study)
+def _results(groups: list[list[Trial]], study, n_jobs: int) -> Iterator[tuple[Trial, TrialResult]]:
+    if n_jobs == 1 or len(groups) < 2:
+        for group in groups:
+            fits = Fits()
+            for trial in group:
+                yield trial, run_trial(trial, study, fits)
         return
     from joblib import Parallel, delayed, parallel_config
 
+    by_id = {trial.trial_id(study.fingerprint): trial for group in groups for trial in group}
     with parallel_config(backend="loky", inner_max_num_threads=1):
         parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-        for position, result in parallel(delayed(_run_in_worker)(i, t, study) for i, t in enumerate(trials)):
-            yield trials[position], result
+        for results in parallel(delayed(_run_in_worker)(group, study) for group in groups):
+            for result in results:
+                yield by_id[result.trial_id], result
+
+
+def _grouped(trials: list[Trial], study) -> list[list[Trial]]:
+    """Trials that can share a fit, costliest group first."""
+    groups: dict[object, list[Trial]] = {}
+    for trial in trials:
+        key = trial if trial.scenario == "in_place" else trial.fit_key
+        groups.setdefault(key, []).append(trial)
+    return sorted(groups.values(), key=lambda group: group_seconds(group, study), reverse=True)
+
+
+def _give_up(trials: list[Trial], study, store: ResultsStore, hours: float) -> list[Trial]:
+    """Record the trials that would take longer than this, say so, and return the others."""
+    affordable, lines = [], {}
+    for trial in trials:
+        seconds = expected_seconds(trial, study)
+        if seconds <= hours * 3600:
+            affordable.append(trial)
+            continue
+        reason = f"skipped: estimated {duration(seconds)}"
+        store.write(blank_result(trial, study, status="skipped", error=reason))
+        lines.setdefault(f"{trial.method}, {trial.scenario}: {reason}, more than the {hours:g} h allowed", None)
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
+    return affordable
 
 
 def run_grid(
@@ -129,6 +141,7 @@ def run_grid(
     n_jobs: int = 1,
     *,
     on_failure: str = "raise",
+    give_up_hours: float | None = None,
     progress: bool = True,
 ) -> GridResult:
     """Run the trials that the store does not hold yet, and return the rows of all of them.
@@ -142,6 +155,9 @@ def run_grid(
         Worker processes, each with one thread; -1 for one a core.
     on_failure : {"raise", "return"}
         What to do, once everything has been run and stored, if some trials failed.
+    give_up_hours : float, optional
+        A trial that is estimated to take longer on one core is not started; its row has status "skipped" and says how
+        long it would take. It is tried again by a run that allows more.
     progress : bool, default True
         Print lines with a time estimate to standard error.
 
@@ -165,13 +181,16 @@ def run_grid(
         twice = next(trial for i, trial in enumerate(trials) if ids[i] in ids[:i])
         raise ConfigError(f"A trial was given twice: {twice.describe()}.")
     todo = [trial for trial, trial_id in zip(trials, ids, strict=True) if not store.done(trial_id)]
-    todo.sort(key=expected_seconds, reverse=True)
-    lines = _Progress(todo, len(trials) - len(todo), n_jobs) if progress else None
-    for trial, result in _results(todo, study, n_jobs):
+    n_stored = len(trials) - len(todo)
+    if give_up_hours is not None:
+        todo = _give_up(todo, study, store, give_up_hours)
+    groups = _grouped(todo, study)
+    lines = _Progress(groups, study, n_stored, n_jobs) if progress else None
+    for trial, result in _results(groups, study, n_jobs):
         store.write(result)
         if lines:
             lines.step(trial, result.failed)
-    grid = GridResult(store.read(ids), store.read_histories(ids), len(todo), len(trials) - len(todo))
+    grid = GridResult(store.read(ids), store.read_histories(ids), len(todo), n_stored)
     if on_failure == "raise" and len(grid.failures):
         raise TrialsFailedError(_failure_text(grid.failures, len(trials)))
     return grid

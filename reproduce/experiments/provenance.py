@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 #: On the way of every number from data to score. What it imports is followed.
-CORE = ("reproduce.experiments.trials", "reproduce.imputers._base")
+CORE = ("reproduce.experiments.running", "reproduce.imputers._base")
 #: No arithmetic: names, labels, messages and files. The registry's entry of a method is in the trial's configuration.
 NOT_NUMERIC = frozenset({
     "reproduce",

@@ -6,9 +6,11 @@ TensorFlow is imported when a network is fitted or applied, not before, so that 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
-from reproduce.errors import ConfigError
+from reproduce.errors import ConfigError, CovariateError
 from reproduce.imputers._base import (
     ExpressionImputer,
     check_choice,
@@ -91,13 +93,43 @@ class NetworkImputer(ExpressionImputer):
         self.n_validation_samples_ = int(validation.sum())
         self._network = None
 
+    def category_embeddings(self, covariate: str) -> pd.DataFrame:
+        """What the network learnt about the categories of a covariate, such as the tissues.
+
+        Parameters
+        ----------
+        covariate : str
+            A categorical one.
+
+        Returns
+        -------
+        DataFrame (n_categories, ⌊√n_categories⌋ + 1)
+            One row per category, named; the columns are the embedding's dimensions (Viñas et al. 2021, figure 3).
+
+        Raises
+        ------
+        CovariateError
+            If the imputer was not fitted with such a covariate.
+        """
+        check_is_fitted(self)
+        categories = {} if self.covariate_encoder_ is None else self.covariate_encoder_.categories_
+        if covariate not in categories:
+            raise CovariateError(
+                f"No embedding of {covariate!r} was learnt; there are: {', '.join(categories) or 'none'}."
+            )
+        table = self._fitted_network().embedding.tables[list(categories).index(covariate)]
+        return pd.DataFrame(table.numpy(), index=pd.Index(categories[covariate], name=covariate))
+
     def _impute(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> np.ndarray:
         from reproduce.models.training import impute
 
+        return impute(self._fitted_network(), _training_data(Z, observed, covariates))
+
+    def _fitted_network(self):
         if self._network is None:
             self._network = self._network_class()(self._shape, self._settings)
             self._network.set_weights(self.network_weights_)
-        return impute(self._network, _training_data(Z, observed, covariates))
+        return self._network
 
     def _validation_rows(self, n_samples: int, covariates: Covariates | None, seed: int) -> np.ndarray:
         """Rows kept out of training for early stopping, bool (n_samples,); all rows of a donor go together.
@@ -136,17 +168,17 @@ def _training_data(Z: np.ndarray, observed: np.ndarray, covariates: Covariates |
     )
 
 
-def rate_range(name: str, value: object) -> tuple[float, float]:
+def rate_range(name: str, value: object, *, with_zero: bool = False) -> tuple[float, float]:
     """A fraction, or a pair of them, as a pair (low, high).
 
     Raises
     ------
     ConfigError
-        Unless 0 < low ≤ high < 1.
+        Unless 0 < low ≤ high < 1, or low = 0 and `with_zero`.
     """
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     good = len(pair) == 2 and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in pair)
-    if not good or not 0 < pair[0] <= pair[1] < 1:
+    if not good or not 0 <= pair[0] <= pair[1] < 1 or (pair[0] == 0 and not with_zero):
         raise ConfigError(
             f'{name} is {value!r}; give "auto", a fraction between 0 and 1, or a pair (low, high) of them.'
         )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from reproduce.errors import ConfigError
 from reproduce.imputers._base import check_choice, check_number
-from reproduce.imputers._network import NetworkImputer
+from reproduce.imputers._network import NetworkImputer, rate_range
 
 
 class GAINImputer(NetworkImputer):
@@ -25,9 +24,12 @@ class GAINImputer(NetworkImputer):
     hidden_units : int, default 200
     dropout : float, default 0.2
     batch_normalization : bool, default True
-    training_missing_rate : "auto" or float, default "auto"
-        Fraction of the known entries hidden in each step, besides those missing anyway. "auto" takes 0.5 where the
-        fitted rows are complete and 0 where they have holes of their own.
+    discriminator_dropout : float or None, default None
+        Of the discriminator's hidden layers; None takes `dropout`.
+    training_missing_rate : "auto", float, or pair of float, default "auto"
+        Fraction of the known entries hidden in each step, besides those missing anyway; from a pair (low, high) it is
+        drawn uniformly for each sample. "auto" takes 0.5 where the fitted rows are complete and 0 where they have
+        holes of their own.
     hint_rate : float, default 0.9
         Fraction of the entries that the hint gives away.
     reconstruction_weight : float, default 1
@@ -57,6 +59,7 @@ class GAINImputer(NetworkImputer):
         hidden_layers: int = 4,
         hidden_units: int = 200,
         dropout: float = 0.2,
+        discriminator_dropout: float | None = None,
         batch_normalization: bool = True,
         training_missing_rate: object = "auto",
         hint_rate: float = 0.9,
@@ -75,6 +78,7 @@ class GAINImputer(NetworkImputer):
         self.hidden_layers = hidden_layers
         self.hidden_units = hidden_units
         self.dropout = dropout
+        self.discriminator_dropout = discriminator_dropout
         self.batch_normalization = batch_normalization
         self.training_missing_rate = training_missing_rate
         self.hint_rate = hint_rate
@@ -95,12 +99,10 @@ class GAINImputer(NetworkImputer):
         check_number("hint_rate", self.hint_rate, low=0, high=1)
         check_number("reconstruction_weight", self.reconstruction_weight, low=0, open_low=True)
         check_number("noise_scale", self.noise_scale, low=0)
+        if self.discriminator_dropout is not None:
+            check_number("discriminator_dropout", self.discriminator_dropout, low=0, high=1, open_high=True)
         if self.training_missing_rate != "auto":
-            if isinstance(self.training_missing_rate, str):
-                raise ConfigError(
-                    f'training_missing_rate is {self.training_missing_rate!r}; give "auto" or a number in [0, 1).'
-                )
-            check_number("training_missing_rate", self.training_missing_rate, low=0, high=1, open_high=True)
+            rate_range("training_missing_rate", self.training_missing_rate, with_zero=True)
 
     def _network_class(self) -> type:
         from reproduce.models.gain import GAINNetwork
@@ -113,10 +115,12 @@ class GAINImputer(NetworkImputer):
         rate = self.training_missing_rate
         if rate == "auto":
             rate = 0.5 if complete else 0.0
+        dropout = self.discriminator_dropout
         return GAINSettings(
             hidden=self._hidden_settings(),
+            discriminator_dropout=None if dropout is None else float(dropout),
             discriminator=bool(self.discriminator),
-            training_missing_rate=float(rate),
+            training_missing_rate=rate_range("training_missing_rate", rate, with_zero=True),
             hint_rate=float(self.hint_rate),
             reconstruction_weight=float(self.reconstruction_weight),
             noise_scale=float(self.noise_scale),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from reproduce.errors import ConfigError
 from reproduce.imputers._base import ExpressionImputer, check_choice
 from reproduce.imputers._covariates import UNKNOWN_CATEGORY, Covariates
 
@@ -36,6 +37,8 @@ class TissueMedianImputer(ExpressionImputer):
 
     def _check_parameters(self) -> None:
         check_choice("unknown_category", self.unknown_category, UNKNOWN_CATEGORY)
+        if self.group is not None and not isinstance(self.group, str):
+            raise ConfigError(f"group is {self.group!r}; give the name of a categorical covariate, or None.")
 
     def _fit(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> None:
         self.medians_ = group_medians(Z, *groups_of(self.group, covariates, len(Z)))

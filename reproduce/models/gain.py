@@ -14,7 +14,7 @@ Without the discriminator (GAIN-MSE-GTEx) only the last term remains.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import keras
 import tensorflow as tf
@@ -25,6 +25,7 @@ from reproduce.models.layers import (
     HiddenSettings,
     NetworkShape,
     bits_below,
+    hidden_bits,
     masked_mean_squared_error,
 )
 
@@ -37,10 +38,13 @@ class GAINSettings:
     ----------
     hidden : HiddenSettings
         Of the generator and of the discriminator.
+    discriminator_dropout : float or None
+        The discriminator's, where it differs.
     discriminator : bool
         False trains the generator alone (GAIN-MSE-GTEx).
-    training_missing_rate : float
-        Fraction of the known entries hidden in each step, besides those that are missing anyway.
+    training_missing_rate : tuple of float
+        Range (low, high) from which the fraction of each sample's known entries hidden in a step, besides those that
+        are missing anyway, is drawn, uniformly.
     hint_rate : float
         Fraction of the entries whose m the hint gives away.
     reconstruction_weight : float
@@ -52,12 +56,22 @@ class GAINSettings:
     """
 
     hidden: HiddenSettings = field(default_factory=HiddenSettings)
+    discriminator_dropout: float | None = None
     discriminator: bool = True
-    training_missing_rate: float = 0.5
+    training_missing_rate: tuple[float, float] = (0.5, 0.5)
     hint_rate: float = 0.9
     reconstruction_weight: float = 1.0
     noise_scale: float = 0.1
     learning_rate: float = 1e-3
+
+    @property
+    def discriminator_hidden(self) -> HiddenSettings:
+        """Layout of the discriminator's hidden layers."""
+        return (
+            self.hidden
+            if self.discriminator_dropout is None
+            else replace(self.hidden, dropout=self.discriminator_dropout)
+        )
 
 
 class Generator(keras.layers.Layer):
@@ -148,9 +162,14 @@ class GAINNetwork(keras.Model):
         self.generator(genes, genes, genes, codes, numeric)
         self.discriminator = None
         if settings.discriminator:
-            self.discriminator = Discriminator(shape, settings.hidden, name="discriminator")
+            self.discriminator = Discriminator(shape, settings.discriminator_hidden, name="discriminator")
             self.discriminator(genes, genes, codes, numeric)
         self.built = True
+
+    @property
+    def embedding(self) -> CovariateEmbedding:
+        """The generator's embeddings of categorical covariates."""
+        return self.generator.embedding
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -173,8 +192,9 @@ class GAINNetwork(keras.Model):
     def random_shapes(self) -> dict[str, int]:
         """Random 16-bit integers that one row needs in one step, by name; "noise" is drawn as normal deviates."""
         n_genes, n_dropout = self.shape.n_genes, self.settings.hidden.n_dropout_bits
-        shapes = {"hide": n_genes, "noise": n_genes, "dropout": n_dropout}
+        shapes = {"hide": n_genes, "hide_rate": 1, "noise": n_genes, "dropout": n_dropout}
         if self.discriminator:
+            n_dropout = self.settings.discriminator_hidden.n_dropout_bits
             shapes |= {"hint": n_genes, "dropout_judging": n_dropout, "dropout_judged": n_dropout}
         return shapes
 
@@ -192,7 +212,7 @@ class GAINNetwork(keras.Model):
             By `metric_names`; "train_loss" is the reconstruction error without λ.
         """
         x, codes, numeric = batch["expression"], batch["codes"], batch["numeric"]
-        visible = batch["observed"] * (1.0 - bits_below(batch["hide"], self.settings.training_missing_rate))
+        visible = batch["observed"] * (1.0 - hidden_bits(batch, self.settings.training_missing_rate))
         noise = batch["noise"] * self.settings.noise_scale
         with tf.GradientTape() as tape:
             prediction = self.generator(x, noise, visible, codes, numeric, dropout_bits=batch["dropout"], training=True)

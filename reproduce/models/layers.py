@@ -84,6 +84,24 @@ def bits_below(bits: tf.Tensor, probability: tf.Tensor | float) -> tf.Tensor:
     return tf.cast(tf.cast(bits, tf.float32) < threshold, tf.float32)
 
 
+def hidden_bits(bits: dict[str, tf.Tensor], rates: tuple[float, float]) -> tf.Tensor:
+    """1.0 where an entry is hidden for one step, at a rate drawn for each sample.
+
+    Parameters
+    ----------
+    bits : dict of uint16 tensors
+        "hide" (n_samples, n_genes) and "hide_rate" (n_samples, 1).
+    rates : tuple of float
+        Range (low, high) of the rate.
+
+    Returns
+    -------
+    float32 tensor (n_samples, n_genes)
+    """
+    low, high = rates
+    return bits_below(bits["hide"], low + (high - low) * tf.cast(bits["hide_rate"], tf.float32) / RESOLUTION)
+
+
 class CovariateEmbedding(keras.layers.Layer):
     """Numeric covariates as they are, categorical ones through learned embeddings (r and q in the paper's figure 1).
 

@@ -22,7 +22,7 @@ from reproduce.models.layers import (
     HiddenLayers,
     HiddenSettings,
     NetworkShape,
-    bits_below,
+    hidden_bits,
     masked_mean_squared_error,
 )
 
@@ -113,9 +113,7 @@ class PMINetwork(keras.Model):
         input_mask, target_mask : float32 tensors (n_samples, n_genes)
             Disjoint; their sum is `observed`.
         """
-        low, high = self.settings.pseudo_missing_rate
-        rate = low + (high - low) * tf.cast(bits["hide_rate"], tf.float32) / 2**16
-        hidden = bits_below(bits["hide"], rate)
+        hidden = hidden_bits(bits, self.settings.pseudo_missing_rate)
         return observed * (1.0 - hidden), observed * hidden
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

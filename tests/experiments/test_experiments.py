@@ -223,8 +223,14 @@ def test_ids_depend_on_every_field_and_on_the_data():
         "training_rows": "masked",
         "preset": "full",
         "hyperparameters": {"a": 1},
+        "mechanism": "mnar",
+        "covariates": ("tissue",),
+        "standardisation": "training",
+        "gene_matching": "position",
+        "gene_alias": "TEP1=PTEN",
+        "scored_rows": "tissue_balanced",
     }
-    assert set(changes) == {f.name for f in dataclasses.fields(Trial)} - {"scenario", "mechanism"}
+    assert set(changes) == {f.name for f in dataclasses.fields(Trial)} - {"scenario", "split"}
     ids = [base.trial_id("x"), base.trial_id("y")]
     ids += [dataclasses.replace(base, **{k: v}).trial_id("x") for k, v in changes.items()]
     assert len(set(ids)) == len(ids)

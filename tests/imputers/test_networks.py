@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reproduce.errors import ConfigError
+from reproduce.errors import ConfigError, CovariateError
 from reproduce.imputers import make_imputer
 from reproduce.imputers.gain import GAINImputer
 from reproduce.imputers.pmi import PMIImputer
@@ -29,6 +29,8 @@ CHANGES = [
     *((GAINImputer, name, value) for name, value in SHARED.items()),
     (GAINImputer, "discriminator", False),
     (GAINImputer, "training_missing_rate", 0.1),
+    (GAINImputer, "training_missing_rate", [0.1, 0.9]),
+    (GAINImputer, "discriminator_dropout", 0.6),
     (GAINImputer, "hint_rate", 0.1),
     (GAINImputer, "reconstruction_weight", 100.0),
     (GAINImputer, "noise_scale", 3.0),
@@ -88,8 +90,8 @@ def test_holes_are_what_automatic_rates_look_at():
     pmi, gain = PMIImputer(), GAINImputer()
     assert pmi._network_settings(True).pseudo_missing_rate == (0.5, 0.5)
     assert pmi._network_settings(False).pseudo_missing_rate == (0.1, 0.4)
-    assert gain._network_settings(True).training_missing_rate == 0.5
-    assert gain._network_settings(False).training_missing_rate == 0.0
+    assert gain._network_settings(True).training_missing_rate == (0.5, 0.5)
+    assert gain._network_settings(False).training_missing_rate == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("cls", [PMIImputer, GAINImputer])
@@ -130,3 +132,15 @@ def test_training_reduces_the_loss_and_beats_the_mean(data):
 def test_values_out_of_range_are_named(name, wrong, data):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         make_imputer(name, **wrong).fit(data[0])
+
+
+@pytest.mark.parametrize("cls", [PMIImputer, GAINImputer])
+def test_embeddings_are_named_and_are_what_the_network_uses(data, cls):
+    X, _, covariates = data
+    imputer = cls(**FAST).fit(X, covariates=covariates)
+    table = imputer.category_embeddings("tissue")
+    tissues = sorted(covariates["tissue"].unique())
+    assert list(table.index) == tissues and table.shape[1] == int(len(tissues) ** 0.5) + 1
+    assert any(np.array_equal(table.to_numpy(), weight) for weight in imputer.network_weights_)
+    with pytest.raises(CovariateError, match="No embedding of 'donor'"):
+        imputer.category_embeddings("donor")

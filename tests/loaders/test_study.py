@@ -326,6 +326,6 @@ def test_the_portals_form_and_the_students_tables_agree_where_both_hold_a_sample
         ours, theirs = study.cohorts[name], other.cohorts[name]
         common = [sample for sample in ours.obs_names if sample in theirs.obs_names]
         assert len(common) == ours.n_obs >= 20
-        genes = list(theirs.var_names)
+        genes = [gene for gene in theirs.var_names if gene != "TEP1"]  # the portal's gene set does not hold it
         np.testing.assert_allclose(ours[common, genes].X, theirs[common, genes].X, rtol=1e-6)
         assert list(ours.obs.loc[common, "donor"]) == list(theirs.obs.loc[common, "donor"])

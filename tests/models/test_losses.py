@@ -135,7 +135,8 @@ def test_adversarial_losses_equal_the_equations():
 
 def gain_by_hand(network, batch, drawn, settings):
     """The three losses of a step's start, from the networks' own predictions."""
-    hidden = drawn["hide"] < settings.training_missing_rate * 2**16
+    low, high = settings.training_missing_rate
+    hidden = drawn["hide"] < np.round((low + (high - low) * drawn["hide_rate"] / 2**16) * 2**16)
     visible = (batch["observed"] * ~hidden).astype(np.float32)
     noise = drawn["noise"] * settings.noise_scale
     x = batch["expression"]
@@ -150,10 +151,10 @@ def gain_by_hand(network, batch, drawn, settings):
 
 
 def test_a_gain_step_starts_from_the_losses_by_hand_and_moves_both_networks(batch):
-    settings = GAINSettings(HIDDEN, hint_rate=0.5, training_missing_rate=0.4)
+    settings = GAINSettings(HIDDEN, hint_rate=0.5, training_missing_rate=(0.2, 0.6))
     network = GAINNetwork(SHAPE, settings)
     network.compile_optimizers()
-    drawn = {"hide": bits((6, 4), 1), "hint": bits((6, 4), 2)}
+    drawn = {"hide": bits((6, 4), 1), "hide_rate": bits((6, 1), 5), "hint": bits((6, 4), 2)}
     drawn["noise"] = np.random.default_rng(4).normal(size=(6, 4)).astype(np.float32)
     drawn |= {name: bits((6, 0), 0) for name in ("dropout", "dropout_judging", "dropout_judged")}
     reconstruction, judging = gain_by_hand(network, batch, drawn, settings)
@@ -181,4 +182,4 @@ def test_without_a_discriminator_only_the_reconstruction_remains(batch):
     network = GAINNetwork(SHAPE, GAINSettings(HIDDEN, discriminator=False))
     assert network.discriminator is None
     assert network.metric_names == ("train_loss",)
-    assert set(network.random_shapes()) == {"hide", "noise", "dropout"}
+    assert set(network.random_shapes()) == {"hide", "hide_rate", "noise", "dropout"}
