@@ -51,6 +51,7 @@ class GeneSet:
         HGNC symbols in the set's own order (alphabetical), which every loader keeps.
     table : DataFrame, (n_genes, 4)
         Columns ``symbol``, ``ensembl_id`` (without version), ``entrez_id`` (str), ``hgnc_id``.
+        The candidates of a rule have a fifth one, ``former_symbols`` (HGNC's, separated by blanks).
     source : str
         Where the list and the identifiers come from.
     complete : bool

@@ -110,8 +110,9 @@ def load_rnaseqdb(folder: str | Path, genes: str | GeneSet) -> dict[str, AnnData
         Holds the source's tables or the compact one, not both. Tumours other than the four are not read.
     genes : str or GeneSet
         A list of which every gene must be there, or the rule "protein_coding", which keeps those that are. A row is the
-        gene of its symbol: many rows carry the Entrez id of a neighbour or a gene of the same family (ACTG1 that of
-        ACTB). Only a row with a former symbol is known by its Entrez id; a gene that several rows claim is left out.
+        gene of its symbol: many rows carry the Entrez id of a neighbour or of a gene of the same family (ACTG1 that
+        of ACTB). A row with a gene's former symbol is that gene if it has its Entrez id too; a gene that several rows
+        claim is left out.
 
     Returns
     -------
@@ -359,9 +360,9 @@ def _match_genes(genes: pd.DataFrame, wanted: GeneSet, source: str) -> tuple[np.
     known = gene_set(PROTEIN_CODING)
     by_symbol = genes["symbol"].where(genes["symbol"].isin(known.symbols))
     by_entrez = genes["entrez"].map(known.symbol_of_entrez)
-    # A former symbol is known by its Entrez id, but not where the table has that gene under its own symbol and id.
-    agree = set(by_symbol[by_symbol == by_entrez])
-    gene = by_symbol.fillna(by_entrez.mask(by_entrez.isin(agree)))
+    former = dict(zip(known.table["symbol"], known.table["former_symbols"].str.split()))
+    renamed = [old in former.get(new, ()) for old, new in zip(genes["symbol"], by_entrez)]
+    gene = by_symbol.fillna(by_entrez.where(renamed))
     several = gene.notna() & gene.duplicated(keep=False)
     row_of = pd.Series(genes.index, index=gene).loc[gene[gene.notna() & ~several]]
     absent = [symbol for symbol in wanted.symbols if symbol not in row_of.index]
@@ -372,13 +373,13 @@ def _match_genes(genes: pd.DataFrame, wanted: GeneSet, source: str) -> tuple[np.
         )
     symbols = [symbol for symbol in wanted.symbols if symbol in row_of.index]
     rows = row_of.loc[symbols].to_numpy()
-    renamed = int((genes["symbol"].iloc[rows].to_numpy() != np.array(symbols)).sum())
+    n_renamed = int((genes["symbol"].iloc[rows].to_numpy() != np.array(symbols)).sum())
     notes = []
     if not wanted.complete:
         notes.append(f"{len(symbols):,} of {len(genes):,} rows are genes of the set '{wanted.name}' ({wanted.source})")
         notes.append(f"{several.sum()} rows that claim the same gene as another are left out")
-    if renamed:
-        notes.append(f"{renamed} genes under a former symbol are known by their Entrez id: renamed")
+    if n_renamed:
+        notes.append(f"{n_renamed} genes stood under a former symbol with their Entrez id: renamed")
     return rows, symbols, notes
 
 
