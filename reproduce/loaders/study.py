@@ -31,12 +31,17 @@ SOURCES = {
     "gtex-tcga-p53": "GTEx v8 lung and transverse colon, TCGA LUAD and COADREAD, as the portals ship them",
     "student-p53": "GTEx v8 lung and transverse colon, TCGA LUAD and COADREAD, cleaned tables of the student study",
     "rnaseqdb": "RNAseqDB: GTEx and TCGA normal tissue, TCGA READ, KICH, UCS and CHOL tumours, genome-wide",
+    "gtex-v8-tissues": "GTEx v8, every tissue of at least 70 donors, read counts",
+    "embedded-tissues": "Embedded tissues: 49 simulated GTEx tissues of 838 donors along a tissue tree",
 }
 _COUNTS = ("gene_reads_2017-06-05_v8_lung.gct", "gene_reads_2017-06-05_v8_colon_transverse.gct")
 _PHENOTYPES = "GTEx_Analysis_v8_Annotations_SubjectPhenotypesDS.txt"
 _TUMOURS = ("LUAD", "COADREAD")
 #: Sources that hold more than the p53 genes.
-_ANY_GENES = ("gtex-tcga-p53", "rnaseqdb")
+_ANY_GENES = ("gtex-tcga-p53", "rnaseqdb", "gtex-v8-tissues", "embedded-tissues")
+#: In place of a gene set: every gene of a table of GTEx that is an excerpt; a hundred unnamed genes of the simulation.
+ALL_GENES = "all"
+_DEFAULT_GENES = {"gtex-v8-tissues": ALL_GENES, "embedded-tissues": ALL_GENES}
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,8 @@ class Study:
     title : str
         For headings.
     cohorts : mapping of str to AnnData
-        "GTEx", "LUAD" and "COADREAD"; X in the source's linear units.
+        "GTEx" and the tumours there are ("LUAD" and "COADREAD" where the case study is meant); X in the source's
+        linear units.
     is_real : bool
         False for the simulation.
     notes : tuple of str
@@ -80,7 +86,7 @@ def detect_source(folder: str | Path) -> str:
     Returns
     -------
     str
-        "gtex-tcga-p53" or "student-p53".
+        "gtex-tcga-p53" or "student-p53"; other sources, which have not the case study's cohorts, are asked for by name.
 
     Raises
     ------
@@ -108,15 +114,19 @@ def detect_source(folder: str | Path) -> str:
     )
 
 
-def load_study(data: str | None = None, *, gene_set: str = "p53", seed: int = 0) -> Study:
-    """Load GTEx and both tumour cohorts from one source.
+def load_study(data: str | None = None, *, gene_set: str | None = None, seed: int = 0) -> Study:
+    """Load GTEx, and the tumour cohorts that belong to it, from one source.
 
     Parameters
     ----------
-    data : {"embedded", "gtex-tcga-p53", "student-p53", "auto"} or None
-        "auto" or None: what the folder in ``REPRODUCE_DATA`` holds where that is set, else the embedded cohort.
-    gene_set : str, default "p53"
-        Genes to load. The embedded cohort and the student study's tables hold the p53 genes only.
+    data : str or None
+        A key of `SOURCES`. "auto" or None: what the folder in ``REPRODUCE_DATA`` holds where that is set, else the
+        embedded cohort.
+    gene_set : str, optional
+        Genes to load, "p53" by default. The embedded cohort and the student study's tables hold the p53 genes only.
+        "all" is the default of the two sources of many tissues: every gene of GTEx's table if that is an excerpt (the
+        whole table needs a gene set), a hundred unnamed genes of the simulation. For "protein_coding" the simulation
+        draws 12,557 unnamed genes, as many as the paper's.
     seed : int, default 0
         Of the simulation; real data do not depend on it.
 
@@ -135,24 +145,36 @@ def load_study(data: str | None = None, *, gene_set: str = "p53", seed: int = 0)
         data = detect_source(data_folder()) if os.environ.get(DATA_VARIABLE) else "embedded"
     if data not in SOURCES:
         raise ConfigError(f"Unknown data {data!r}; known are {', '.join(SOURCES)} and auto.")
+    if gene_set is None:
+        gene_set = _DEFAULT_GENES.get(data, "p53")
     if data not in _ANY_GENES and gene_set != "p53":
         raise ConfigError(f"{data} holds the p53 genes only, not {gene_set!r}; use {', '.join(_ANY_GENES)}.")
-    if data == "embedded":
-        return _embedded(seed)
-    if data == "rnaseqdb":
-        return _study(data, _rnaseqdb(gene_set), is_real=True)
-    cohorts = _student() if data == "student-p53" else _portal(gene_set)
-    return _study(data, cohorts, is_real=True)
+    if data in _SIMULATED:
+        cohorts, truth = _SIMULATED[data](gene_set, seed)
+        return _study(data, cohorts, is_real=False, truth=truth)
+    return _study(data, _REAL[data](gene_set), is_real=True)
 
 
-def _embedded(seed: int) -> Study:
+def _embedded(gene_set: str, seed: int) -> tuple[dict[str, AnnData], Truth]:
     from reproduce.loaders.embedded import simulate_cohorts
 
     simulated = simulate_cohorts(seed)
-    return _study("embedded", simulated.cohorts, is_real=False, truth=simulated.truth)
+    return simulated.cohorts, simulated.truth
 
 
-def _student() -> dict[str, AnnData]:
+def _embedded_tissues(gene_set: str, seed: int) -> tuple[dict[str, AnnData], Truth]:
+    from reproduce.loaders.gene_sets import gene_set as genes_of
+    from reproduce.loaders.tissue_simulator import N_GENES, PROTEIN_CODING_GENES, simulate_tissues
+
+    genes = N_GENES
+    if gene_set != ALL_GENES:
+        chosen = genes_of(gene_set)
+        genes = chosen if chosen.complete else PROTEIN_CODING_GENES  # a rule is each source's to resolve
+    simulated = simulate_tissues(seed, genes=genes)
+    return {"GTEx": simulated.cohort}, simulated.truth
+
+
+def _student(gene_set: str) -> dict[str, AnnData]:
     from reproduce.loaders.student import STUDENT_FILES, load_student_gtex, load_student_tcga, student_folder
 
     folder = student_folder(data_folder())
@@ -200,6 +222,25 @@ def _rnaseqdb(gene_set: str) -> dict[str, AnnData]:
     return load_rnaseqdb(folder, gene_set)
 
 
+def _gtex_tissues(gene_set: str) -> dict[str, AnnData]:
+    from reproduce.loaders.download import verify_dataset
+    from reproduce.loaders.gene_sets import gene_set as genes_of
+    from reproduce.loaders.gtex_tissues import load_gtex_v8_tissues, tissue_folder
+
+    folder = tissue_folder(data_folder())
+    if folder is None:
+        raise DataFormatError(
+            f"{data_folder()}: no GTEx table of all samples (…_v8_RNASeQCv1.1.9_gene_reads.gct.gz) here, nor in a "
+            "subfolder gtex-v8-tissues, gtex_v8 or gtex-v8-all; `reproduce download gtex-v8-all` fetches it"
+        )
+    verify_dataset(folder)
+    if gene_set == ALL_GENES:
+        return {"GTEx": load_gtex_v8_tissues(folder)}
+    genes = genes_of(gene_set)
+    missing = "error" if genes.complete else "report"
+    return {"GTEx": load_gtex_v8_tissues(folder, genes, missing=missing)}
+
+
 def _portal_folder(folder: Path) -> Path | None:
     """The folder of the portals' files: `folder` or its subfolder of the data set's name."""
     for candidate in (folder / "gtex-tcga-p53", folder):
@@ -220,10 +261,12 @@ def _one_of(folder: Path, *names: str) -> Path:
 def _study(name: str, cohorts: dict[str, AnnData], *, is_real: bool, truth: Truth | None = None) -> Study:
     from reproduce.loaders.container import align_genes
 
-    # Refuses symbols that mean one gene here and another there; what follows may then match genes by name alone.
-    _, join = align_genes(*cohorts.values())
-    notes = tuple(f"{label}: {note}" for label, cohort in cohorts.items() for note in cohort.uns["notes"])
-    return Study(name, SOURCES[name], cohorts, is_real, (*notes, f"all cohorts: {join}"), _fingerprint(cohorts), truth)
+    notes = [f"{label}: {note}" for label, cohort in cohorts.items() for note in cohort.uns["notes"]]
+    if len(cohorts) > 1:
+        # Refuses symbols that mean one gene here and another there; what follows may then match genes by name alone.
+        _, join = align_genes(*cohorts.values())
+        notes.append(f"all cohorts: {join}")
+    return Study(name, SOURCES[name], cohorts, is_real, tuple(notes), _fingerprint(cohorts), truth)
 
 
 def _fingerprint(cohorts: Mapping[str, AnnData]) -> str:
@@ -233,3 +276,7 @@ def _fingerprint(cohorts: Mapping[str, AnnData]) -> str:
         digest.update(np.ascontiguousarray(cohort.X, dtype="<f4").tobytes())
         digest.update(cohort.obs.to_csv(lineterminator="\n").encode())
     return digest.hexdigest()[:12]
+
+
+_SIMULATED = {"embedded": _embedded, "embedded-tissues": _embedded_tissues}
+_REAL = {"gtex-tcga-p53": _portal, "student-p53": _student, "rnaseqdb": _rnaseqdb, "gtex-v8-tissues": _gtex_tissues}
