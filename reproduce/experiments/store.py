@@ -3,40 +3,71 @@
 One Parquet file a trial, written beside its place and renamed, so that a killed run leaves whole files or none. The
 training curve is written first: where the rows are, the trial is complete. A failed trial is kept under another
 ending until a retry succeeds.
+
+An export gathers trials in one Parquet file, small enough to be committed. Exports that lie beside the folder count as
+stored too: a clean clone resumes from them. A trial's id says which code made it from which data, so that what is stale
+is not found there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from reproduce.errors import DataFormatError
+from reproduce.experiments.plans import NETWORKS
 from reproduce.experiments.trials import COLUMNS, Trial, TrialResult
 from reproduce.files import atomic_path
 
 _DONE, _FAILED, _HISTORY = ".rows.parquet", ".failed.parquet", ".history.parquet"
+_CURVES = "-training.parquet"  # an export's training curves: NAME-training.parquet beside NAME.parquet
+_CURVE_COLUMNS = ("epoch", "step", "train_loss", "validation_loss", "trial_id", "method", "seed")
 
 
 class ResultsStore:
-    """A folder of results, one trial a file.
+    """A folder of results, one trial a file, and the exports beside it.
 
     Parameters
     ----------
     folder : path-like
         Created on the first write.
+    exports : path-like, optional
+        Folder whose Parquet files, as `export` writes them, are searched for trials that `folder` lacks; by default
+        the one that holds `folder`. They are listed once, when they are first needed, and never altered except by
+        `export`. Failed trials in them do not count, nor do networks without their training curve. Of a trial in
+        several exports the first one's rows are read, in the order of the files' names.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, *, exports: str | Path | None = None):
         self.folder = Path(folder)
+        self.exports = self.folder.resolve().parent if exports is None else Path(exports)
 
     def _path(self, trial_id: str, ending: str) -> Path:
         return self.folder / f"{trial_id}{ending}"
 
+    @cached_property
+    def _exported(self) -> dict[str, _Place]:
+        """Where finished trials lie in the exports, by their ids."""
+        found: dict[str, _Place] = {}
+        for path in sorted(self.exports.glob("*.parquet")):
+            if not path.name.endswith(_CURVES):
+                found = _finished(path) | found
+        return found
+
     def done(self, trial_id: str) -> bool:
-        """Whether the trial finished; a failed one has not, and is run again."""
-        return self._path(trial_id, _DONE).exists()
+        """Whether the trial finished, here or in an export; a failed one has not, and is run again.
+
+        Raises
+        ------
+        DataFormatError
+            For an export that cannot be read, naming it.
+        """
+        return self._path(trial_id, _DONE).exists() or trial_id in self._exported
 
     def write(self, result: TrialResult) -> None:
         """Keep one trial's rows and training curve, replacing an earlier failure of the same trial."""
@@ -46,14 +77,23 @@ class ResultsStore:
         if not result.failed:
             self._path(result.trial_id, _FAILED).unlink(missing_ok=True)
 
-    def _files(self, ending: str, trial_ids: Iterable[str] | None) -> list[Path]:
+    def _ids(self, trial_ids: Iterable[str] | None) -> list[str]:
+        """Each id once, in the given order; of all trials in the folder if None."""
         if trial_ids is None:
-            return sorted(self.folder.glob(f"*{ending}"))
-        paths = [self._path(trial_id, ending) for trial_id in dict.fromkeys(trial_ids)]
-        return [path for path in paths if path.exists()]
+            names = [path.name for ending in (_DONE, _FAILED) for path in sorted(self.folder.glob(f"*{ending}"))]
+            trial_ids = [name.partition(".")[0] for name in names]
+        return list(dict.fromkeys(trial_ids))
+
+    def _divided(self, ids: list[str]) -> tuple[list[str], list[str], list[str]]:
+        """Those that finished here, those that are exported, and those that failed."""
+        here = [trial_id for trial_id in ids if self._path(trial_id, _DONE).exists()]
+        rest = [trial_id for trial_id in ids if not self._path(trial_id, _DONE).exists()]
+        exported = [trial_id for trial_id in rest if trial_id in self._exported]
+        failed = [i for i in rest if i not in self._exported and self._path(i, _FAILED).exists()]
+        return here, exported, failed
 
     def read(self, trial_ids: Iterable[str] | None = None) -> pd.DataFrame:
-        """Rows of all trials, or of those named, failed ones included.
+        """Rows of the trials named, failed ones included; without names, of all trials in the folder.
 
         Returns
         -------
@@ -63,32 +103,104 @@ class ResultsStore:
         Raises
         ------
         DataFormatError
-            For a file that is no results table, naming it.
+            For a file that is no results table, or an export that was replaced while it was needed, naming it.
         """
-        ids = None if trial_ids is None else list(trial_ids)
-        parts = [_read(path) for ending in (_DONE, _FAILED) for path in self._files(ending, ids)]
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
+        ids = self._ids(trial_ids)
+        here, exported, failed = self._divided(ids)
+        parts = [_read(self._path(trial_id, _DONE)) for trial_id in here]
+        parts += _chosen({trial_id: self._exported[trial_id].rows for trial_id in exported})
+        parts += [_read(self._path(trial_id, _FAILED)) for trial_id in failed]
+        return _joined(parts, ids) if parts else pd.DataFrame(columns=list(COLUMNS))
 
     def read_histories(self, trial_ids: Iterable[str] | None = None) -> pd.DataFrame:
-        """Training curves of all trials, or of those named, with columns trial_id, method and seed."""
-        ids = None if trial_ids is None else list(trial_ids)
-        parts = [_read(path) for path in self._files(_HISTORY, ids)]
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["trial_id", "method", "seed"])
+        """Training curves of the trials named, or of all in the folder, with columns trial_id, method and seed.
+
+        Raises
+        ------
+        DataFormatError
+            As `read`.
+        """
+        ids = self._ids(trial_ids)
+        here, exported, _ = self._divided(ids)
+        parts = [_read(path) for trial_id in here if (path := self._path(trial_id, _HISTORY)).exists()]
+        parts += _chosen({trial_id: path for trial_id in exported if (path := self._exported[trial_id].curves)})
+        if not parts:
+            return pd.DataFrame(columns=["trial_id", "method", "seed"])
+        table = _joined(parts, ids)
+        # what only other networks have is empty in an export: neither kept nor, so that exports agree, in another order
+        others = sorted(name for name in table if name not in _CURVE_COLUMNS and table[name].notna().any())
+        return table[[*(name for name in _CURVE_COLUMNS if name in table), *others]]
 
     def export(self, path: str | Path, trials: Iterable[Trial], study) -> Path:
         """Write the rows of some trials as one Parquet file, sorted, so that the order of runs does not show.
 
-        Training curves go beside it, into ``NAME-training.parquet``, where the trials have any.
+        Training curves go beside it, into ``NAME-training.parquet``, where the trials have any. An export that is
+        written again from itself stays the same, byte by byte.
+
+        Raises
+        ------
+        DataFormatError
+            For a trial that is not stored, naming it: what is there already must not be replaced by less.
         """
         path = Path(path)
         order = ["scenario", "test", "method", "transform", "training_rows", "seed", "level", "metric", "group"]
-        ids = [trial.trial_id(study.fingerprint) for trial in trials]
-        _write(self.read(ids).sort_values(order, kind="stable", ignore_index=True), path)
-        histories = self.read_histories(ids)
+        by_id = {trial.trial_id(study.fingerprint): trial for trial in trials}
+        ids = list(by_id)
+        rows, histories = self.read(ids), self.read_histories(ids)
+        if absent := sorted(set(ids) - set(rows["trial_id"])):
+            raise DataFormatError(f"{path}: no result of {by_id[absent[0]].describe()} is stored; run it first.")
+        _write(rows.sort_values(order, kind="stable", ignore_index=True), path)
         if len(histories):
             sorted_curves = histories.sort_values(["method", "seed", "trial_id", "epoch"], ignore_index=True)
-            _write(sorted_curves, path.with_name(f"{path.stem}-training.parquet"))
+            _write(sorted_curves, path.with_name(f"{path.stem}{_CURVES}"))
         return path
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The files that hold an exported trial's rows and, for a network, its training curve."""
+
+    rows: Path
+    curves: Path | None
+
+
+def _finished(path: Path) -> dict[str, _Place]:
+    """The trials of an export that need not be run again, by their ids; none in a table of another kind."""
+    columns = ["trial_id", "method", "status"]
+    try:
+        if not set(columns) <= set(pq.read_schema(path).names):
+            return {}
+        trials = pd.read_parquet(path, columns=columns).drop_duplicates("trial_id")
+        curves = path.with_name(f"{path.stem}{_CURVES}")
+        with_curve = set(pd.read_parquet(curves, columns=["trial_id"])["trial_id"]) if curves.exists() else set()
+    except (OSError, ValueError) as error:  # pyarrow's own errors are subclasses of these two
+        raise DataFormatError(
+            f"{path} or its training curves cannot be read ({error}); restore or delete it."
+        ) from error
+    trials = trials[
+        (trials["status"] == "ok") & (trials["trial_id"].isin(with_curve) | ~trials["method"].isin(NETWORKS))
+    ]
+    return {trial_id: _Place(path, curves if trial_id in with_curve else None) for trial_id in trials["trial_id"]}
+
+
+def _chosen(places: dict[str, Path]) -> list[pd.DataFrame]:
+    """The tables' rows of the trials that are looked for in them; each table is read once."""
+    parts = []
+    for path in dict.fromkeys(places.values()):
+        ids = {trial_id for trial_id, place in places.items() if place == path}
+        table = _read(path)
+        table = table[table["trial_id"].isin(ids)]
+        if gone := ids - set(table["trial_id"]):  # replaced by another process since it was listed
+            raise DataFormatError(f"{path} does not hold trial {min(gone)} any more; run again.")
+        parts.append(table)
+    return parts
+
+
+def _joined(parts: list[pd.DataFrame], trial_ids: list[str]) -> pd.DataFrame:
+    """One table, trial by trial in the given order, wherever each came from."""
+    table = pd.concat(parts, ignore_index=True)
+    position = {trial_id: i for i, trial_id in enumerate(trial_ids)}
+    return table.iloc[table["trial_id"].map(position).argsort(kind="stable")].reset_index(drop=True)
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:
