@@ -8,22 +8,34 @@ import numpy as np
 import pandas as pd
 
 from reproduce.errors import DataFormatError
-from reproduce.experiments.ablations import FACTORS, Ablation, Factor, search_draws
+from reproduce.experiments.ablations import FACTORS, Ablation, Factor, applies, search_draws
 from reproduce.experiments.trials import Trial
 from reproduce.hypotheses import MARGIN, corrected_t, overlap_ratio
 from reproduce.summaries import label_of
 
 ABLATION_COLUMNS = (
-    "id", "method", "scenario", "factor", "default_level", "level", "default", "varied", "difference", "low", "high",
+    "id", "kind", "method", "scenario", "factor", "default_level", "level", "default", "varied", "difference", "low", "high",
     "n_splits", "seconds_ratio",
 )  # fmt: skip
 
 
-def _by_seed(results: pd.DataFrame, trials: Iterable[Trial], fingerprint: str, what: str) -> pd.DataFrame:
-    """Overall R² and seconds to fit of each of these trials, by seed."""
+def _by_seed(
+    results: pd.DataFrame,
+    trials: Iterable[Trial],
+    fingerprint: str,
+    what: str,
+    *,
+    target: str = "GTEx",
+    metric: str = "r2",
+) -> pd.DataFrame:
+    """Overall score and seconds to fit of each of these trials, by seed."""
     ids = [trial.trial_id(fingerprint) for trial in trials]
-    keep = (results["status"] == "ok") & (results["level"] == "overall") & (results["metric"] == "r2")
-    rows = results[keep & results["trial_id"].isin(ids)].set_index("seed")[["value", "fit_seconds"]].astype(float)
+    keep = (results["status"] == "ok") & (results["level"] == "overall") & (results["metric"] == metric)
+    rows = (
+        results[keep & (results["test"] == target) & results["trial_id"].isin(ids)]
+        .set_index("seed")[["value", "fit_seconds"]]
+        .astype(float)
+    )
     if len(rows) != len(ids) or rows["value"].isna().any():
         raise DataFormatError(f"Results hold {len(rows)} of the {len(ids)} trials of {what}; run its notebook again.")
     return rows.sort_index()
@@ -43,7 +55,7 @@ def ablation_table(results: pd.DataFrame, plan: Sequence[Ablation], fingerprint:
     Returns
     -------
     DataFrame
-        One row per factor, in the plan's order: id, method, scenario, factor, default_level, level, default and
+        One row per factor, in the plan's order: id, kind ("settings", "protocol"), method, scenario, factor, default_level, level, default and
         varied (mean R²), difference (varied − default), low, high (95 %, corrected for the overlap of splits;
         infinite for a single split), n_splits, seconds_ratio (seconds to fit, median of varied / default).
 
@@ -55,10 +67,12 @@ def ablation_table(results: pd.DataFrame, plan: Sequence[Ablation], fingerprint:
     rows = []
     for ablation in plan:
         factor = ablation.factor
-        default = _by_seed(results, ablation.baseline, fingerprint, f"the default of {factor.id!r}")
-        varied = _by_seed(results, ablation.varied, fingerprint, f"{factor.id!r}")
+        what = f"the default of {factor.id!r}"
+        default = _by_seed(results, ablation.baseline, fingerprint, what, target=factor.target)
+        scored = {"target": factor.target, "metric": factor.metric}
+        varied = _by_seed(results, ablation.varied, fingerprint, f"{factor.id!r}", **scored)
         contrast = corrected_t(varied["value"] - default["value"], overlap_ratio(factor.scenario))
-        entry = {"id": factor.id, "method": factor.method, "scenario": factor.scenario, "factor": factor.label}
+        entry = {"id": factor.id, "kind": factor.kind, "method": factor.method, "scenario": factor.scenario, "factor": factor.label}
         entry |= {"default_level": factor.default, "level": factor.level}
         entry |= {"default": default["value"].mean(), "varied": varied["value"].mean(), "difference": contrast.mean}
         entry |= {"low": contrast.low, "high": contrast.high, "n_splits": contrast.n_splits}
@@ -89,17 +103,26 @@ def show_ablations(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def say_left_out(chosen: Sequence[Factor]) -> str:
-    """Which variations this run leaves out."""
+def say_left_out(chosen: Sequence[Factor], study) -> str:
+    """Which variations this run leaves out, by the preset or because they have no meaning on these data."""
     ids = {factor.id for factor in chosen}
-    absent: dict[str, list[str]] = {}
-    for factor in FACTORS:
-        if factor.id not in ids:
-            absent.setdefault(f"{label_of(factor.method)}, {factor.label}", []).append(factor.level)
-    if not absent:
-        return f"All {len(FACTORS)} variations are run."
-    named = "; ".join(f"{name} ({', '.join(levels)})" for name, levels in absent.items())
-    return f"{len(chosen)} of {len(FACTORS)} variations are run. Left out in this preset: {named}."
+    absent = [factor for factor in FACTORS if factor.id not in ids]
+    lines = [f"{len(chosen)} of {len(FACTORS)} variations are run."]
+    meaningless = [factor for factor in absent if not applies(factor, study)]
+    for why, part in (
+        ("Without a meaning on these data", meaningless),
+        ("Left out in this preset", [factor for factor in absent if factor not in meaningless]),
+    ):
+        if part:
+            lines.append(f"{why}: {_listed(part)}.")
+    return " ".join(lines)
+
+
+def _listed(factors: Iterable[Factor]) -> str:
+    levels: dict[str, list[str]] = {}
+    for factor in factors:
+        levels.setdefault(f"{label_of(factor.method)}, {factor.label}", []).append(factor.level)
+    return "; ".join(f"{name} ({', '.join(each)})" for name, each in levels.items())
 
 
 def _named(row: Mapping[str, object]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from reproduce.errors import ConfigError
 from reproduce.experiments.plans import comparison_trials, network_budget
-from reproduce.experiments.trials import Trial
+from reproduce.experiments.trials import COVARIATES, Trial
 
 #: In a list of factors: every one of them.
 ALL = "all"
@@ -39,8 +39,14 @@ class Factor:
         Fields of `Trial` in which it differs.
     epoch_ratio : float
         Training length as a multiple of the budget.
-    scenario : {"inductive", "in_place"}
+    scenario : {"inductive", "in_place", "cross_cohort"}
         Where default and variation are compared.
+    target : str
+        Cohort whose scores are compared.
+    metric : str
+        By which the variation is scored; the default always by R².
+    needs_gene : str
+        A gene that the target must have for the variation to have a meaning; empty for none.
     """
 
     id: str
@@ -52,6 +58,15 @@ class Factor:
     settings: Mapping[str, object] = field(default_factory=dict)
     epoch_ratio: float = 1.0
     scenario: str = "inductive"
+    target: str = "GTEx"
+    metric: str = "r2"
+    needs_gene: str = ""
+
+    @property
+    def kind(self) -> str:
+        """"settings" of a method, or the "protocol" by which all methods are compared."""
+        of_method = self.hyperparameters or self.epoch_ratio != 1.0 or "method" in self.settings
+        return "settings" if of_method else "protocol"
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,36 @@ def _trained_on(method: str) -> Factor:
     return Factor(f"{method}-rows-masked", "training rows", method, "with holes", "complete", settings=settings)
 
 
+def _tumours(id_: str, label: str, method: str, level: str, default: str, **kwargs: object) -> list[Factor]:
+    """One factor for each tumour cohort; they share their trials."""
+    return [
+        Factor(
+            f"{id_}-{name}", f"{label}, {name}", method, level, default, scenario="cross_cohort", target=name, **kwargs
+        )
+        for name in TUMOURS
+    ]
+
+
+def _without(method: str, *names: str) -> Factor:
+    kept = tuple(name for name in COVARIATES if name not in names)
+    known = {"covariates": kept}
+    return Factor(
+        f"{method}-without-{'-'.join(names)}",
+        "covariates",
+        method,
+        f"without {', '.join(names)}",
+        "all",
+        settings=known,
+    )
+
+
+def _scored(method: str, metric: str, level: str) -> Factor:
+    return Factor(f"{method}-metric-{metric}", "score", method, level, "R² around hidden mean", metric=metric)
+
+
+TUMOURS = ("LUAD", "COADREAD")
+#: The reference's discriminator drops units twice: a unit survives both with probability (1 − p)².
+_DROPPED_TWICE = 0.36
 _DRAWN = "drawn 0.1–0.4"
 FACTORS = (
     *_levels("pmi", "learning rate", "learning_rate", 0.001, (0.0003, 0.003)),
@@ -106,13 +151,78 @@ FACTORS = (
     *_levels("gain", "λ", "reconstruction_weight", 1.0, (0.1, 10.0, 100.0)),
     *_levels("gain", "noise", "noise_scale", 0.1, (0.0, 1.0)),
     *_levels("gain", "dropout", "dropout", 0.2, (0.0, 0.4)),
+    Factor(
+        "gain-discriminator_dropout-twice", "discriminator's dropout", "gain", "twice 0.2", "0.2",
+        {"discriminator_dropout": _DROPPED_TWICE},
+    ),
+    *_levels("gain", "learning rate", "learning_rate", 0.001, (0.0003,)),
+    *_levels("gain", "hidden layers", "hidden_layers", 4, (1,)),
+    Factor(
+        "gain-batch_normalization-off", "batch normalisation", "gain", "off", "on", {"batch_normalization": False}
+    ),
     *_levels("gain", "training missing rate", "training_missing_rate", 0.5, (0.25,)),
+    Factor(
+        "gain-training_missing_rate-drawn", "training missing rate", "gain", "drawn 0.05–0.5", "0.5",
+        {"training_missing_rate": [0.05, 0.5]},
+    ),
+    Factor(
+        "pmi-validation-off", "best weights on held-out donors", "pmi", "off: last weights, all donors", "on",
+        {"validation_fraction": 0.0},
+    ),
+    *(_without("pmi", name) for name in COVARIATES),
+    _without("pmi", *COVARIATES),
+    _without("gain", *COVARIATES),
+    Factor("gaussian-group-none", "covariance", "gaussian", "one for all tissues", "tissue", {"group": None}),
     *(_trained_on(method) for method in ("mice", "knn_10", "gaussian")),
+    *(
+        Factor(f"{method}-split-sample", "split", method, "by sample", "by donor", settings={"split": "sample"})
+        for method in ("pmi", "knn_10", "gaussian")
+    ),
+    *(
+        Factor(
+            f"{method}-standardisation-own", "scale of test rows", method, "their own statistics", "training rows'",
+            settings={"standardisation": "own"},
+        )
+        for method in ("pmi", "gaussian")
+    ),
+    *(
+        factor
+        for method in ("pmi", "gaussian")
+        for factor in (
+            *_tumours(
+                f"{method}-standardisation-training", "scale of tumours", method, "GTEx's statistics", "their own",
+                settings={"standardisation": "training"},
+            ),
+            *_tumours(
+                f"{method}-gene_matching-position", "genes of two cohorts", method, "by position", "by name",
+                settings={"gene_matching": "position"},
+            ),
+            *_tumours(
+                f"{method}-gene_alias-TEP1", "the row called PTEN", method, "TEP1 as PTEN", "left out",
+                settings={"gene_alias": "TEP1=PTEN"}, needs_gene="TEP1",
+            ),
+        )
+    ),
+    *(
+        factor
+        for method in ("pmi", "gaussian", "knn_10")
+        for factor in (
+            _scored(method, "r2_tissue", "around the tissue's hidden mean"),
+            _scored(method, "r2_visible_mean", "around the visible mean"),
+            _scored(method, "r2_nonzero", "the same, zeros taken for missing"),
+        )
+    ),
 )  # fmt: skip
 
 
-def choose_factors(ids: Iterable[str]) -> tuple[Factor, ...]:
+def choose_factors(ids: Iterable[str], study) -> tuple[Factor, ...]:
     """The factors of these ids, in the order of `FACTORS`; ``["all"]`` takes every one.
+
+    Parameters
+    ----------
+    ids : iterable of str
+    study : reproduce.loaders.study.Study
+        A factor about a gene that its target cohort does not have is left out.
 
     Raises
     ------
@@ -121,13 +231,18 @@ def choose_factors(ids: Iterable[str]) -> tuple[Factor, ...]:
     """
     wanted = list(ids)
     if wanted == [ALL]:
-        return FACTORS
+        return tuple(factor for factor in FACTORS if applies(factor, study))
     known = {factor.id for factor in FACTORS}
     if unknown := [name for name in wanted if name not in known]:
         raise ConfigError(
             f"Unknown factors {', '.join(unknown)}; give ['{ALL}'] or some of {', '.join(sorted(known))}."
         )
-    return tuple(factor for factor in FACTORS if factor.id in set(wanted))
+    return tuple(factor for factor in FACTORS if factor.id in set(wanted) and applies(factor, study))
+
+
+def applies(factor: Factor, study) -> bool:
+    """Whether a variation has a meaning on these data."""
+    return not factor.needs_gene or factor.needs_gene in study.cohorts[factor.target].var_names
 
 
 def ablation_plan(
@@ -165,9 +280,10 @@ def ablation_plan(
     common |= {"hyperparameters": network_budget(network_epochs)}
     plan = []
     for factor in factors:
-        baseline = comparison_trials([factor.method], factor.scenario, **common)
+        across = {"test": "+".join(TUMOURS)} if factor.scenario == "cross_cohort" else {}
+        baseline = comparison_trials([factor.method], factor.scenario, **common, **across)
         varied = [_vary(trial, factor) for trial in baseline]
-        if set(varied) & set(baseline):
+        if factor.metric == "r2" and set(varied) & set(baseline):
             raise ConfigError(
                 f"Factor {factor.id!r} changes nothing at network_epochs = {network_epochs}; leave it out."
             )

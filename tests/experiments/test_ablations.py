@@ -1,6 +1,7 @@
 """Each variation changes one thing and no more, against trials that other notebooks run; tables subtract correctly."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,14 @@ from reproduce.imputers import make_imputer
 BUDGET = {"network_epochs": 60, "preset": "quick"}
 
 
+def study_with(*genes):
+    cohort = types.SimpleNamespace(var_names=pd.Index(["TP53", *genes]))
+    return types.SimpleNamespace(cohorts=dict.fromkeys(("GTEx", "LUAD", "COADREAD"), cohort))
+
+
+STUDY = study_with("TEP1")
+
+
 @pytest.fixture(scope="module")
 def plan():
     return ablation_plan(FACTORS, n_splits=2, **BUDGET)
@@ -45,7 +54,8 @@ def test_each_factor_changes_exactly_one_thing(plan):
         for before, after in zip(ablation.baseline, ablation.varied, strict=True):
             one, two = resolved(before), resolved(after)
             changed = [name for name in one if one[name] != two[name]]
-            assert len(changed) == 1, (ablation.factor.id, changed)
+            scored_otherwise = ablation.factor.metric != "r2"
+            assert len(changed) + scored_otherwise == 1, (ablation.factor.id, changed)
             assert before.seed == after.seed
 
 
@@ -62,20 +72,31 @@ def test_the_default_in_words_is_the_method_s_default():
             value = make_imputer(factor.method).get_params()[name]
             if isinstance(value, bool):
                 assert factor.default == {True: "on", False: "off"}[value]
-            elif value != "auto":
+            elif name == "discriminator_dropout":  # none of its own: the same as the generator's
+                value = make_imputer(factor.method).get_params()["dropout"]
+                assert value is not None and float(factor.default) == value
+                assert factor.hyperparameters[name] == pytest.approx(1 - (1 - value) ** 2)
+            elif name == "validation_fraction":
+                assert factor.default == "on" and value > 0
+            elif isinstance(value, str):
+                assert value in ("auto", factor.default)
+            else:
                 assert float(factor.default) == value
 
 
 def test_trials_are_unique_and_few(plan):
     trials = ablation_trials(plan)
     assert len(set(trials)) == len(trials) == len({trial.trial_id("x") for trial in trials})
-    # five methods, one of them in two scenarios, share their defaults between factors
-    assert len(trials) == 2 * (len(FACTORS) + 6)
+    # factors of one method and scenario share their default, both tumours and all scores the variation as well
+    varied = {(f.method, str(f.hyperparameters), str(f.settings), f.epoch_ratio, f.scenario) for f in FACTORS}
+    defaults = {(f.method, f.scenario) for f in FACTORS}
+    only_scored = {(f.method, f.scenario) for f in FACTORS if f.metric != "r2"}
+    assert len(trials) == 2 * (len(varied) - len(only_scored) + len(defaults))
 
 
 def test_defaults_are_the_trials_of_the_study(plan):
     settings = {"n_splits": 2, "n_splits_by_method": {}, **BUDGET}
-    known = set(study_plan("in_place", **settings)) | set(study_plan("inductive", **settings))
+    known = {trial for part in ("in_place", "inductive", "transfer") for trial in study_plan(part, **settings)}
     assert {trial for ablation in plan for trial in ablation.baseline} <= known
     # and some variations are what other notebooks run as well
     known |= set(study_plan("scales", **settings))
@@ -83,27 +104,28 @@ def test_defaults_are_the_trials_of_the_study(plan):
     assert found == {
         "pmi-transform-raw", "pmi-transform-log1p_depth", "gain-discriminator-off",
         "mice-rows-masked", "knn_10-rows-masked", "gaussian-rows-masked",
+        *(factor.id for factor in FACTORS if factor.metric != "r2"),
     }  # fmt: skip
 
 
 def test_length_follows_the_budget():
     half, double = (
-        ablation_plan(choose_factors([f"pmi-epochs-{name}"]), n_splits=1, **BUDGET)[0].varied[0]
+        ablation_plan(choose_factors([f"pmi-epochs-{name}"], STUDY), n_splits=1, **BUDGET)[0].varied[0]
         for name in ("half", "double")
     )
     assert (half.hyperparameters["epochs"], double.hyperparameters["epochs"]) == (30, 120)
     with pytest.raises(ConfigError, match=r"pmi-epochs-half.*changes nothing"):
-        ablation_plan(choose_factors(["pmi-epochs-half"]), n_splits=1, network_epochs=1, preset="quick")
+        ablation_plan(choose_factors(["pmi-epochs-half"], STUDY), n_splits=1, network_epochs=1, preset="quick")
 
 
 def test_choosing_factors():
-    assert choose_factors(["all"]) == FACTORS and choose_factors([]) == ()
-    assert [f.id for f in choose_factors(["gaussian-rows-masked", "pmi-epochs-half"])] == [
+    assert choose_factors(["all"], STUDY) == FACTORS and choose_factors([], STUDY) == ()
+    assert [f.id for f in choose_factors(["gaussian-rows-masked", "pmi-epochs-half"], STUDY)] == [
         "pmi-epochs-half",
         "gaussian-rows-masked",
     ]
     with pytest.raises(ConfigError, match="pmi-magic"):
-        choose_factors(["pmi-magic"])
+        choose_factors(["pmi-magic"], STUDY)
 
 
 def test_same_seed_same_draws_within_the_space():
@@ -126,7 +148,7 @@ def test_a_search_begins_with_the_stored_default():
 
 
 def rows_of(trials, values, seconds):
-    fixed = {"status": "ok", "level": "overall", "metric": "r2"}
+    fixed = {"status": "ok", "level": "overall", "metric": "r2", "test": "GTEx"}
     return pd.DataFrame(
         [
             {"trial_id": t.trial_id("data"), "seed": t.seed, "value": v, "fit_seconds": s, **fixed}
@@ -136,7 +158,7 @@ def rows_of(trials, values, seconds):
 
 
 def test_the_table_subtracts_seed_by_seed():
-    plan = ablation_plan(choose_factors(["pmi-in_place-pseudo_missing_rate-0.25"]), n_splits=3, **BUDGET)
+    plan = ablation_plan(choose_factors(["pmi-in_place-pseudo_missing_rate-0.25"], STUDY), n_splits=3, **BUDGET)
     (ablation,) = plan
     default = rows_of(ablation.baseline, [0.5, 0.6, 0.7], [2, 2, 2])
     varied = rows_of(ablation.varied[::-1], [0.78, 0.63, 0.51], [8, 4, 1])  # in another order than the defaults
@@ -152,6 +174,22 @@ def test_the_table_subtracts_seed_by_seed():
         tables.ablation_table(pd.concat([default, varied]), plan, "other data")
 
 
+def test_another_score_and_another_target_are_compared_with_the_same_default():
+    ids = ["gaussian-metric-r2_tissue", "gaussian-gene_matching-position-COADREAD"]
+    plan = ablation_plan(choose_factors(ids, STUDY), n_splits=2, **BUDGET)
+    across, scored = plan if plan[0].factor.scenario == "cross_cohort" else plan[::-1]
+    assert scored.baseline == scored.varied
+    r2 = rows_of(scored.baseline, [0.8, 0.7], [1, 1])
+    rows = [r2, r2.assign(metric="r2_tissue", value=[0.5, 0.6])]
+    for trials, values in ((across.baseline, [0.3, 0.2]), (across.varied, [0.1, 0.1])):
+        tumours = rows_of(trials, values, [1, 1]).assign(test="COADREAD")
+        rows += [tumours, tumours.assign(test="LUAD", value=0.9)]
+    table = tables.ablation_table(pd.concat(rows), plan, "data").set_index("id")
+    assert table.loc[ids[0], "difference"] == pytest.approx(-0.2)
+    assert table.loc[ids[1], "difference"] == pytest.approx(-0.15)
+    assert set(table["kind"]) == {"protocol"}
+
+
 def test_the_conclusion_follows_the_table():
     row = {"method": "pmi", "factor": "width", "level": "100", "n_splits": 5}
     up = row | {"difference": 0.05, "low": 0.02, "high": 0.08}
@@ -164,8 +202,12 @@ def test_the_conclusion_follows_the_table():
 
 
 def test_what_is_left_out_is_named():
-    assert "All" in tables.say_left_out(FACTORS)
-    text = tables.say_left_out(choose_factors(["pmi-hidden_units-100"]))
+    assert tables.say_left_out(FACTORS, STUDY) == f"{len(FACTORS)} of {len(FACTORS)} variations are run."
+    without = study_with()
+    some = choose_factors(["all"], without)
+    assert {f.needs_gene for f in FACTORS if f not in some} == {"TEP1"}
+    assert "Without a meaning on these data: PMI, the row called PTEN" in tables.say_left_out(some, without)
+    text = tables.say_left_out(choose_factors(["pmi-hidden_units-100"], STUDY), STUDY)
     assert "PMI, width (400)" in text and "λ (0.1, 10, 100)" in text
 
 
