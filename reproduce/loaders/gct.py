@@ -334,5 +334,5 @@ def _notes_on_genes(chosen: list[tuple[str, _Row]], absent: list[str], wanted: G
     if by_symbol:
         notes.append(f"{path.name} lacks the Ensembl id of these genes, taken by symbol: {', '.join(by_symbol)}")
     if absent:
-        notes.append(f"{len(absent)} genes of the set are not in {path.name}: {', '.join(absent)}")
+        notes.append(f"{len(absent)} genes of the set are not in {path.name}: {some(absent, limit=40)}")
     return notes
