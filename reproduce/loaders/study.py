@@ -1,7 +1,7 @@
 """The cohorts of the study from whichever source is at hand, told by name; never guesses and never falls back.
 
-Sources: the embedded cohort (simulated, always there), the files of the GTEx portal and cBioPortal, and the cleaned
-tables of an earlier student study. `REPRODUCE_DATA` names the data folder; where it is unset that is ``data/`` here.
+Sources: two simulations (always there), the files of the GTEx portal and cBioPortal, the cleaned tables of an earlier
+student study, and RNAseqDB. `REPRODUCE_DATA` names the data folder; where it is unset that is ``data/`` here.
 """
 
 from __future__ import annotations
