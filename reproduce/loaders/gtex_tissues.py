@@ -16,7 +16,7 @@ from reproduce.loaders.gtex import load_gtex_all_samples
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["MIN_SAMPLES", "load_gtex_v8_tissues", "tissue_folder", "tissue_table"]
+__all__ = ["MIN_SAMPLES", "load_gtex_v8_tissues", "read_tissue_csv", "tissue_folder", "tissue_table"]
 
 #: GTEx's own threshold for its eQTL analysis, from which the paper took its 49 tissues.
 MIN_SAMPLES = 70
