@@ -102,7 +102,14 @@ def save_figure(fig: Figure, folder: str | Path, name: str) -> list[Path]:
     return paths
 
 
-def _colour(method: str) -> str:
+def colour_of(method: str) -> str:
+    """A method's colour, the same in every figure.
+
+    Raises
+    ------
+    ConfigError
+        For a method that has none.
+    """
     if method not in PALETTE:
         raise ConfigError(f"Method {method!r} has no colour; add it to PALETTE so that it looks the same everywhere.")
     return PALETTE[method]
@@ -137,7 +144,7 @@ def scores(
         same = np.logical_and.reduce(
             [chosen[k] == row[k] for k in ("method", "test", "transform", "training_rows", "config_hash")]
         )
-        colour = _colour(row["method"])
+        colour = colour_of(row["method"])
         values = chosen.loc[same, "value"].to_numpy(float)
         if left is not None and row["mean"] < left:
             ax.annotate(
@@ -166,7 +173,7 @@ def gene_boxes(table: pd.DataFrame, ax: Axes) -> Axes:
         flierprops={"ms": 2.5, "mec": "0.5"}, medianprops={"color": "black"},
     )  # fmt: skip
     for patch, method in zip(boxes["boxes"], methods, strict=True):
-        patch.set(facecolor=_colour(method), alpha=0.8, lw=0.6)
+        patch.set(facecolor=colour_of(method), alpha=0.8, lw=0.6)
     ax.set_yticks(range(1, len(methods) + 1), [label_of(m) for m in methods])
     ax.axvline(0, color="0.7", lw=0.8, zorder=0)
     ax.xaxis.set_major_locator(MaxNLocator(6))
@@ -196,11 +203,11 @@ def training_curves(histories: pd.DataFrame, ax: Axes) -> Axes:
         )
         for column, line in (("train_loss", "--"), ("validation_loss", "-")):
             wide = by_epoch.pivot(index="epoch", columns="trial_id", values=column)
-            ax.plot(wide.index, wide, line, color=_colour(method), lw=0.5, alpha=0.25)
+            ax.plot(wide.index, wide, line, color=colour_of(method), lw=0.5, alpha=0.25)
             mean = wide.dropna().mean(axis=1)
-            ax.plot(mean.index, mean, line, color=_colour(method), lw=1.8)
+            ax.plot(mean.index, mean, line, color=colour_of(method), lw=1.8)
             top = max(top, float(np.nanquantile(wide, 0.98)))
-        ax.plot([], [], color=_colour(method), lw=1.8, label=label_of(method))
+        ax.plot([], [], color=colour_of(method), lw=1.8, label=label_of(method))
     ax.plot([], [], "k--", lw=1, label="training")
     ax.plot([], [], "k-", lw=1, label="validation")
     ax.set(xlabel="epoch", ylabel="squared error (standardised genes)", ylim=(0, top * 1.05 or 1))
@@ -261,8 +268,8 @@ def gene_spread(table: pd.DataFrame, ax: Axes) -> Axes:
 def cost(table: pd.DataFrame, ax: Axes) -> Axes:
     """Score against seconds per trial, in the methods' colours; `table` of `reproduce.summaries.score_table`."""
     for row in table[table["method"] != "oracle"].itertuples():
-        filled = "white" if row.scenario != "in_place" and row.training_rows == "masked" else _colour(row.method)
-        ax.plot(max(row.seconds, 1e-3), row.mean, "o", color=_colour(row.method), mfc=filled, ms=7, mew=1.3)
+        filled = "white" if row.scenario != "in_place" and row.training_rows == "masked" else colour_of(row.method)
+        ax.plot(max(row.seconds, 1e-3), row.mean, "o", color=colour_of(row.method), mfc=filled, ms=7, mew=1.3)
     ax.set_xscale("log")
     ax.set(xlabel="seconds to fit and fill", ylabel="R²")
     ax.grid(color="0.92")
@@ -279,7 +286,7 @@ def scales(table: pd.DataFrame, ax: Axes, order: Iterable[str] = ("raw", "log1p"
         values = table[table["method"] == method].set_index("transform").reindex(order)
         half = (values["high"] - values["mean"]).where(np.isfinite(values["high"]))
         x = np.arange(len(order)) + shift
-        ax.errorbar(x, values["mean"], half, fmt="o-", lw=1.2, color=_colour(method), label=label_of(method))
+        ax.errorbar(x, values["mean"], half, fmt="o-", lw=1.2, color=colour_of(method), label=label_of(method))
     ax.set_xticks(range(len(order)), order)
     ax.set_xlim(-0.3, len(order) - 0.7)
     ax.set(xlabel="scale of expression", ylabel="R²")
@@ -295,7 +302,7 @@ def forest(contrasts: pd.DataFrame, verdicts: pd.DataFrame, ax: Axes) -> Axes:
     table = contrasts[contrasts["n_splits"] > 0].iloc[::-1].reset_index(drop=True)
     names = []
     for y, row in table.iterrows():
-        colour = _colour(row["challenger"])
+        colour = colour_of(row["challenger"])
         if np.isfinite(row["low"]):
             ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=2)
         ax.plot(row["mean"], y, "o", color=colour, ms=6, mec="white", mew=0.6)
@@ -333,7 +340,7 @@ def ours_beside_paper(headline: pd.DataFrame, ax: Axes, *, scenario: str, left: 
     table = headline[headline["scenario"] == scenario].iloc[::-1].reset_index(drop=True)
     markers = {"paper_genome": ("s", "paper, 12,557 genes"), "paper_alzheimer": ("^", "paper, 273 genes")}
     for y, row in table.iterrows():
-        colour = _colour(row["method"])
+        colour = colour_of(row["method"])
         if np.isfinite(row["ours_low"]):
             ax.plot([max(row["ours_low"], left), max(row["ours_high"], left)], [y, y], color=colour, lw=2.5)
         if np.isfinite(row["ours"]):
@@ -372,7 +379,7 @@ def ablation_forest(table: pd.DataFrame, ax: Axes, *, limit: float | None = None
     sorted_rows = table.assign(_place=place, _method=methods).sort_values(["_method", "_place", "difference"])
     table = sorted_rows.iloc[::-1].reset_index(drop=True)
     for y, row in table.iterrows():
-        colour = _colour(row["method"])
+        colour = colour_of(row["method"])
         if limit is not None and abs(row["difference"]) > limit:
             left = row["difference"] < 0
             text, x = (f"◂ {row['difference']:+.2f}", 0.01) if left else (f"{row['difference']:+.2f} ▸", 0.99)
@@ -385,7 +392,12 @@ def ablation_forest(table: pd.DataFrame, ax: Axes, *, limit: float | None = None
     for method, rows in table.groupby("method", sort=False).groups.items():
         at = (1.02, (min(rows) + max(rows)) / 2)
         ax.annotate(
-            label_of(method), at, xycoords=("axes fraction", "data"), va="center", color=_colour(method), weight="bold"
+            label_of(method),
+            at,
+            xycoords=("axes fraction", "data"),
+            va="center",
+            color=colour_of(method),
+            weight="bold",
         )
         ax.axhline(min(rows) - 0.5, color="0.85", lw=0.8, zorder=0)
     ax.axvline(0, color="0.4", lw=1, zorder=0)
@@ -403,7 +415,7 @@ def search_scatter(table: pd.DataFrame, ax: Axes) -> Axes:
     """R² against seconds to fit for each draw, the frontier as a line and the default as a diamond; `table` of
     `reproduce.ablation_tables.search_table`.
     """
-    colour, default = _colour("pmi"), table["setting"] == "default"
+    colour, default = colour_of("pmi"), table["setting"] == "default"
     draws = table[~default]
     ax.plot(draws["fit_seconds"], draws["r2"], "o", color=colour, alpha=0.55, ms=6, mew=0, label="random draw")
     frontier = table[table["on_frontier"]].sort_values("fit_seconds")

@@ -52,7 +52,7 @@ def test_every_method_has_a_colour_of_its_own():
 
 def test_a_method_without_a_colour_is_an_error():
     with pytest.raises(ConfigError, match="magic"):
-        plots._colour("magic")
+        plots.colour_of("magic")
 
 
 def test_every_figure_draws(results):
