@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from reproduce.loaders.embedded import Truth
 
-__all__ = ["SOURCES", "Study", "detect_source", "load_study"]
+__all__ = ["COMPANIONS", "SOURCES", "Study", "companion_source", "detect_source", "load_study"]
 
 #: Names that `load_study` takes, and what the report calls them.
 SOURCES = {
@@ -42,6 +42,9 @@ _ANY_GENES = ("gtex-tcga-p53", "rnaseqdb", "gtex-v8-tissues", "embedded-tissues"
 #: In place of a gene set: every gene of a table of GTEx that is an excerpt; a hundred unnamed genes of the simulation.
 ALL_GENES = "all"
 _DEFAULT_GENES = {"gtex-v8-tissues": ALL_GENES, "embedded-tissues": ALL_GENES}
+
+#: By kind of data: the real source and the simulation that `companion_source` chooses from.
+COMPANIONS = {"tissues": ("gtex-v8-tissues", "embedded-tissues"), "genome": ("rnaseqdb", "embedded-tissues")}
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,44 @@ def detect_source(folder: str | Path) -> str:
         f"gtex-tcga-p53` fetches them) or the student study's tables ({STUDENT_FILES[0]}, …). "
         f"Mend {DATA_VARIABLE}, or unset it to use the embedded cohort."
     )
+
+
+def companion_source(data: str | None, kind: str) -> str:
+    """The source that stands beside the case study's where a notebook needs many tissues, or a whole genome.
+
+    Parameters
+    ----------
+    data : str or None
+        What the notebook was asked to run on, as `load_study` takes it. A source of this kind is taken as it is; the
+        embedded cohort has the simulation beside it. For anything else it is the kind's real source where the data
+        folder holds it, and the simulation where it does not: what is shown names its source.
+    kind : {"tissues", "genome"}
+
+    Returns
+    -------
+    str
+        A key of `SOURCES`.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown kind or source.
+    """
+    from reproduce.loaders.gtex_tissues import tissue_folder
+    from reproduce.loaders.rnaseqdb import rnaseqdb_folder
+
+    if kind not in COMPANIONS:
+        raise ConfigError(f"Unknown kind {kind!r} of data; known are {', '.join(COMPANIONS)}.")
+    real, simulation = COMPANIONS[kind]
+    data = data or "auto"
+    if data in (real, simulation):
+        return data
+    if data != "auto" and data not in SOURCES:
+        raise ConfigError(f"Unknown data {data!r}; known are {', '.join(SOURCES)} and auto.")
+    if data in _SIMULATED or (data == "auto" and not os.environ.get(DATA_VARIABLE)):
+        return simulation
+    folder = {"tissues": tissue_folder, "genome": rnaseqdb_folder}[kind](data_folder())
+    return simulation if folder is None else real
 
 
 def load_study(data: str | None = None, *, gene_set: str | None = None, seed: int = 0) -> Study:

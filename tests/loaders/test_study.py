@@ -14,7 +14,7 @@ from reproduce.loaders.download import RECORD, Source, download_dataset
 from reproduce.loaders.gene_sets import gene_set
 from reproduce.loaders.places import data_folder
 from reproduce.loaders.student import STUDENT_FILES
-from reproduce.loaders.study import SOURCES, detect_source, load_study
+from reproduce.loaders.study import SOURCES, companion_source, detect_source, load_study
 
 P53 = gene_set("p53")
 LUNG, COLON = "gene_reads_2017-06-05_v8_lung.gct.gz", "gene_reads_2017-06-05_v8_colon_transverse.gct.gz"
@@ -289,7 +289,25 @@ def test_the_mislabelled_gene_meets_no_pten(student):
         assert set(study.cohorts[name].var_names) ^ set(study.cohorts["GTEx"].var_names) == {"PTEN", "TEP1"}
 
 
+def test_a_companion_is_real_where_its_files_are_and_simulated_where_not(student, tmp_path, monkeypatch):
+    assert companion_source("student-p53", "tissues") == "embedded-tissues"
+    assert companion_source("embedded", "genome") == companion_source("embedded", "tissues") == "embedded-tissues"
+    assert companion_source("rnaseqdb", "genome") == "rnaseqdb"
+    monkeypatch.delenv("REPRODUCE_DATA")
+    assert companion_source("auto", "genome") == companion_source(None, "tissues") == "embedded-tissues"
+    for wrong in (("gtex", "tissues"), ("auto", "genomes")):
+        with pytest.raises(ConfigError, match="Unknown"):
+            companion_source(*wrong)
+
+
 # --- real data ---
+
+
+def test_the_companions_lie_beside_the_case_study(test_data, monkeypatch):
+    monkeypatch.setenv("REPRODUCE_DATA", str(test_data))
+    assert companion_source("student-p53", "tissues") == "gtex-v8-tissues"
+    assert companion_source("auto", "genome") == "rnaseqdb"
+    assert companion_source("embedded", "genome") == "embedded-tissues"
 
 
 def test_the_real_tables_have_their_known_sizes(test_data, monkeypatch):
