@@ -128,7 +128,7 @@ def _add_parameter(parser: argparse.ArgumentParser, summary: str) -> None:
 
 def _add_download(commands) -> None:
     parser = _add(commands, "download", _download, "fetch a data set, with checksums", "A broken download is resumed.")
-    parser.add_argument("name", help="gtex-tcga-p53 (the study), gtex-v8-all (all samples of GTEx v8)")
+    parser.add_argument("name", help="gtex-tcga-p53 (the study), gtex-v8 (all samples of GTEx v8)")
     parser.add_argument(
         "--from", dest="from_folder", type=Path, metavar="FOLDER", help="take files that are already there"
     )

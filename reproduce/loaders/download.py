@@ -37,6 +37,7 @@ RECORD = "checksums.json"
 _NOT_FETCHED = {
     "embedded": "it is simulated and needs no file",
     "student-p53": "data/README.md says where its tables are; REPRODUCE_DATA names the folder you put them in",
+    "rnaseqdb": "data/README.md says where its tables are; REPRODUCE_DATA names the folder you put them in",
 }
 _STUDY_FILES = ("data_mrna_seq_v2_rsem.txt", "data_clinical_patient.txt", "data_clinical_sample.txt")
 _BLOCK = 1 << 18
@@ -89,7 +90,7 @@ def download_dataset(
 
     Parameters
     ----------
-    name : {"gtex-tcga-p53", "gtex-v8-all"}
+    name : {"gtex-tcga-p53", "gtex-v8"}
     folder : path, optional
         Data folder; the files land in its subfolder `name`. Default: ``REPRODUCE_DATA``, else ``data/``.
     from_folder : path, optional

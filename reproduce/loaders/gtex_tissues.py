@@ -24,7 +24,7 @@ MIN_SAMPLES = 70
 _TABLE = "GTEx_Analysis_2017-06-05_v8_RNASeQCv1.1.9_gene_reads"
 _ATTRIBUTES = ("GTEx_Analysis_v8_Annotations_SampleAttributesDS.txt", "samples_v8_rnaseq.tsv.gz")
 _PHENOTYPES = "GTEx_Analysis_v8_Annotations_SubjectPhenotypesDS.txt"
-_SUBFOLDERS = ("gtex-v8-tissues", "gtex_v8", "gtex-v8-all")
+_SUBFOLDERS = ("gtex-v8-tissues", "gtex_v8", "gtex-v8")
 # The portal's whole table is 1 GB compressed and would take some 40 GB here; excerpts of it are small.
 _LARGEST_WHOLE = 200 * 2**20
 
@@ -75,7 +75,7 @@ def load_gtex_v8_tissues(
     absent += [] if (folder / _PHENOTYPES).is_file() else [_PHENOTYPES]
     if absent:
         raise DataFormatError(
-            f"{folder}: {' and '.join(absent)} not here; `reproduce download gtex-v8-all` fetches what is absent, or "
+            f"{folder}: {' and '.join(absent)} not here; `reproduce download gtex-v8` fetches what is absent, or "
             f"take it from the GTEx portal ({' or '.join(_ATTRIBUTES)} tell the samples' tissues)"
         )
     return load_gtex_all_samples(
@@ -84,7 +84,7 @@ def load_gtex_v8_tissues(
 
 
 def tissue_folder(folder: str | Path) -> Path | None:
-    """The folder of the table of all samples: `folder`, or its subfolder gtex-v8-tissues, gtex_v8 or gtex-v8-all."""
+    """The folder of the table of all samples: `folder`, or its subfolder gtex-v8-tissues, gtex_v8 or gtex-v8."""
     candidates = (*(Path(folder) / name for name in _SUBFOLDERS), Path(folder))
     return next((candidate for candidate in candidates if _table_of(candidate)), None)
 

@@ -125,7 +125,7 @@ def inverse_normal(values: ArrayLike) -> np.ndarray:
     return out
 
 
-def tmm_inverse_normal(counts: ArrayLike, tissues: ArrayLike, library_sizes: ArrayLike | None = None) -> np.ndarray:
+def tmm_inverse_normal(counts: ArrayLike, tissues: ArrayLike, *, genes: ArrayLike | None = None) -> np.ndarray:
     """GTEx's preparation for its eQTL analysis, tissue by tissue: TMM, then the inverse normal transform of each gene.
 
     In this form GTEx v8 ships the 15,201 samples of 49 tissues and 838 donors that the paper counts. Within each tissue
@@ -137,12 +137,12 @@ def tmm_inverse_normal(counts: ArrayLike, tissues: ArrayLike, library_sizes: Arr
     counts : array, (n_samples, n_genes)
         Read counts, none missing.
     tissues : array of str, (n_samples,)
-    library_sizes : array, (n_samples,), optional
-        As for `tmm_factors`.
+    genes : array of int, optional
+        Columns to return; library sizes and factors rest on all.
 
     Returns
     -------
-    ndarray, (n_samples, n_genes), float32
+    ndarray, (n_samples, n_genes or the number of `genes`), float32
         Negative as often as not: not for a logarithm (``transform="raw"``).
 
     Raises
@@ -158,13 +158,13 @@ def tmm_inverse_normal(counts: ArrayLike, tissues: ArrayLike, library_sizes: Arr
     tissues = np.asarray(tissues)
     if tissues.shape != (len(y),):
         raise ConfigError(f"tissues has shape {tissues.shape} for {len(y)} samples; give one a sample.")
-    sizes = y.sum(axis=1, dtype=np.float64) if library_sizes is None else np.asarray(library_sizes, dtype=np.float64)
-    out = np.empty(y.shape, dtype=np.float32)
+    columns = np.arange(y.shape[1]) if genes is None else np.asarray(genes)
+    out = np.empty((len(y), len(columns)), dtype=np.float32)
     for tissue in np.unique(tissues):
         rows = np.flatnonzero(tissues == tissue)
         part = y[rows]
-        effective = sizes[rows] * tmm_factors(part, sizes[rows])
-        out[rows] = inverse_normal(part / effective[:, None].astype(y.dtype))
+        effective = part.sum(axis=1, dtype=np.float64) * tmm_factors(part)
+        out[rows] = inverse_normal(part[:, columns] / effective[:, None])
     return out
 
 

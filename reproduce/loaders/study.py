@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,13 +32,14 @@ SOURCES = {
     "student-p53": "GTEx v8 lung and transverse colon, TCGA LUAD and COADREAD, cleaned tables of the student study",
     "rnaseqdb": "RNAseqDB: GTEx and TCGA normal tissue, TCGA READ, KICH, UCS and CHOL tumours, genome-wide",
     "gtex-v8-tissues": "GTEx v8, every tissue of at least 70 donors, read counts",
+    "gtex-v8": "GTEx v8, every tissue of at least 70 donors, genome-wide, prepared as asked",
     "embedded-tissues": "Embedded tissues: 49 simulated GTEx tissues of 838 donors along a tissue tree",
 }
 _COUNTS = ("gene_reads_2017-06-05_v8_lung.gct", "gene_reads_2017-06-05_v8_colon_transverse.gct")
 _PHENOTYPES = "GTEx_Analysis_v8_Annotations_SubjectPhenotypesDS.txt"
 _TUMOURS = ("LUAD", "COADREAD")
 #: Sources that hold more than the p53 genes.
-_ANY_GENES = ("gtex-tcga-p53", "rnaseqdb", "gtex-v8-tissues", "embedded-tissues")
+_ANY_GENES = ("gtex-tcga-p53", "rnaseqdb", "gtex-v8-tissues", "gtex-v8", "embedded-tissues")
 #: In place of a gene set: every gene of a table of GTEx that is an excerpt; a hundred unnamed genes of the simulation.
 ALL_GENES = "all"
 _DEFAULT_GENES = {"gtex-v8-tissues": ALL_GENES, "embedded-tissues": ALL_GENES}
@@ -77,6 +78,32 @@ class Study:
     notes: tuple[str, ...]
     fingerprint: str
     truth: Truth | None = None
+
+    def of_donors(self, donors: Collection[str], note: str) -> Study:
+        """The study with these people's samples only, in every cohort that has any of them; others stay whole.
+
+        Parameters
+        ----------
+        donors : collection of str
+        note : str
+            Why, for the notes.
+
+        Returns
+        -------
+        Study
+            With a fingerprint of its own, so that its trials are not taken for those of the whole.
+
+        Raises
+        ------
+        ConfigError
+            If no cohort has any of them.
+        """
+        chosen = {name: cohort.obs["donor"].isin(donors).to_numpy() for name, cohort in self.cohorts.items()}
+        if not any(rows.any() for rows in chosen.values()):
+            raise ConfigError(f"No cohort of study {self.name!r} has a sample of any of these {len(donors)} donors.")
+        cohorts = {name: c[chosen[name]].copy() if chosen[name].any() else c for name, c in self.cohorts.items()}
+        notes = (*self.notes, f"all cohorts: {note}")
+        return replace(self, cohorts=cohorts, notes=notes, fingerprint=_fingerprint(cohorts))
 
 
 def detect_source(folder: str | Path) -> str:
@@ -155,7 +182,9 @@ def companion_source(data: str | None, kind: str) -> str:
     return simulation if folder is None else real
 
 
-def load_study(data: str | None = None, *, gene_set: str | None = None, seed: int = 0) -> Study:
+def load_study(
+    data: str | None = None, *, gene_set: str | None = None, seed: int = 0, preparation: str | None = None
+) -> Study:
     """Load GTEx, and the tumour cohorts that belong to it, from one source.
 
     Parameters
@@ -170,6 +199,8 @@ def load_study(data: str | None = None, *, gene_set: str | None = None, seed: in
         draws 12,557 unnamed genes, as many as the paper's.
     seed : int, default 0
         Of the simulation; real data do not depend on it.
+    preparation : {"tpm", "log2_tpm", "tmm_inverse_normal"} or None
+        Of gtex-v8 alone, see `reproduce.loaders.gtex_v8.load_gtex_v8`; None is "tpm".
 
     Returns
     -------
@@ -190,6 +221,10 @@ def load_study(data: str | None = None, *, gene_set: str | None = None, seed: in
         gene_set = _DEFAULT_GENES.get(data, "p53")
     if data not in _ANY_GENES and gene_set != "p53":
         raise ConfigError(f"{data} holds the p53 genes only, not {gene_set!r}; use {', '.join(_ANY_GENES)}.")
+    if data == "gtex-v8":
+        return _study(data, _gtex_v8(gene_set, preparation or "tpm"), is_real=True)
+    if preparation is not None:
+        raise ConfigError(f"preparation applies to gtex-v8 alone; {data} comes in one form.")
     if data in _SIMULATED:
         cohorts, truth = _SIMULATED[data](gene_set, seed)
         return _study(data, cohorts, is_real=False, truth=truth)
@@ -272,7 +307,7 @@ def _gtex_tissues(gene_set: str) -> dict[str, AnnData]:
     if folder is None:
         raise DataFormatError(
             f"{data_folder()}: no GTEx table of all samples (…_v8_RNASeQCv1.1.9_gene_reads.gct.gz) here, nor in a "
-            "subfolder gtex-v8-tissues, gtex_v8 or gtex-v8-all; `reproduce download gtex-v8-all` fetches it"
+            "subfolder gtex-v8-tissues, gtex_v8 or gtex-v8; `reproduce download gtex-v8` fetches it"
         )
     verify_dataset(folder)
     if gene_set == ALL_GENES:
@@ -280,6 +315,20 @@ def _gtex_tissues(gene_set: str) -> dict[str, AnnData]:
     genes = genes_of(gene_set)
     missing = "error" if genes.complete else "report"
     return {"GTEx": load_gtex_v8_tissues(folder, genes, missing=missing)}
+
+
+def _gtex_v8(gene_set: str, preparation: str) -> dict[str, AnnData]:
+    from reproduce.loaders.download import verify_dataset
+    from reproduce.loaders.gtex_v8 import gtex_v8_folder, load_gtex_v8
+
+    folder = gtex_v8_folder(data_folder())
+    if folder is None:
+        raise DataFormatError(
+            f"{data_folder()}: no GTEx table of all samples (…_v8_RNASeQCv1.1.9_gene_tpm.gct.gz) here, nor in a "
+            "subfolder gtex-v8; `reproduce download gtex-v8` fetches it"
+        )
+    verify_dataset(folder)
+    return {"GTEx": load_gtex_v8(folder, gene_set, preparation=preparation)}
 
 
 def _portal_folder(folder: Path) -> Path | None:

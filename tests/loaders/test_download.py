@@ -626,7 +626,7 @@ def test_a_damaged_record_is_named(tmp_path, text):
 
 def test_the_packages_registry_has_what_the_loaders_read():
     registry = read_registry()
-    assert set(registry) == {"gtex-tcga-p53", "gtex-v8-all"}
+    assert set(registry) == {"gtex-tcga-p53", "gtex-v8"}
     assert [source.file for source in registry["gtex-tcga-p53"]] == [
         "gene_reads_2017-06-05_v8_lung.gct.gz",
         "gene_reads_2017-06-05_v8_colon_transverse.gct.gz",

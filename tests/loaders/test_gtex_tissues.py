@@ -76,7 +76,7 @@ def test_the_derived_table_of_tissues_serves_as_the_portals(folder):
 @pytest.mark.parametrize("name", [ATTRIBUTES, PHENOTYPES])
 def test_an_absent_annotation_is_named(folder, name):
     (folder / name).unlink()
-    with pytest.raises(DataFormatError, match=f"{name} not here; `reproduce download gtex-v8-all`"):
+    with pytest.raises(DataFormatError, match=f"{name} not here; `reproduce download gtex-v8`"):
         load_gtex_v8_tissues(folder)
 
 

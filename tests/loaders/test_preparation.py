@@ -140,6 +140,7 @@ def test_gtex_preparation_takes_tissue_means_and_depth_away(rng):
     assert np.abs(within).max() < 0.6
     alone = tmm_inverse_normal(counts[:20], tissues[:20])
     np.testing.assert_allclose(out[:20], alone, atol=1e-6)  # one tissue says nothing of another
+    np.testing.assert_array_equal(tmm_inverse_normal(counts, tissues, genes=[7, 3]), out[:, [7, 3]])
     with pytest.raises(ConfigError, match="tissues has shape"):
         tmm_inverse_normal(counts, tissues[:3])
 
