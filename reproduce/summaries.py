@@ -21,6 +21,7 @@ from reproduce.metrics import METRICS
 from reproduce.preprocessing import ExpressionTransform
 
 PAPER_REPORTED = Path(__file__).parents[1] / "results" / "paper_reported.csv"
+SOURCES = ("paper", "reference notebook", "student study")  # of what stands in that file
 _CONFIGURATION = [
     "scenario",
     "train",
@@ -60,6 +61,16 @@ def write_table(table: pd.DataFrame, folder: str | Path, name: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    return path
+
+
+def write_rows(rows: pd.DataFrame, folder: str | Path, name: str) -> Path:
+    """Write trial rows as Parquet, sorted, so that the order of runs does not show; arguments as of `write_table`."""
+    path = Path(folder) / f"{name}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    order = ["gene_set", "scenario", "test", "method", "seed", "trial_id", "level", "metric", "group"]
+    with atomic_path(path) as temporary:
+        rows.sort_values(order, kind="stable", ignore_index=True).to_parquet(temporary, index=False)
     return path
 
 
@@ -160,21 +171,34 @@ def _seconds(seconds: float) -> str:
 
 
 def read_paper_reported(path: str | Path = PAPER_REPORTED) -> pd.DataFrame:
-    """The paper's own figures, tidy: table, gene_set, method, scenario, metric, value, sd, runtime_hours, note.
+    """What the paper, its authors' notebook and the student study report, tidy.
+
+    Returns
+    -------
+    DataFrame
+        Columns source ("paper", "reference notebook" or "student study"), table (where it is stated), gene_set,
+        method, scenario, target (the tissue or tumours scored; the paper's tables score all tissues together),
+        missing_rate (fraction hidden), metric, value, sd, runtime_hours, note.
 
     Raises
     ------
     DataFormatError
-        If the file is absent or lacks a column.
+        If the file is absent, lacks a column, or has an unknown source or two values for one thing.
     """
     path = Path(path)
     if not path.exists():
         raise DataFormatError(f"{path} is absent; it belongs to the project, restore it from the repository.")
     table = pd.read_csv(path, keep_default_na=True)
-    columns = ["table", "gene_set", "method", "scenario", "metric", "value", "sd", "runtime_hours", "note"]
-    absent = [column for column in columns if column not in table]
+    what = ["source", "gene_set", "method", "scenario", "target", "missing_rate", "metric"]
+    absent = [name for name in [*what, "table", "value", "sd", "runtime_hours", "note"] if name not in table]
     if absent:
         raise DataFormatError(f"{path} lacks the column {absent[0]!r}.")
+    # lines as an editor counts them, after the header
+    for line, source in enumerate(table["source"], start=2):
+        if source not in SOURCES:
+            raise DataFormatError(f"{path}, line {line}: source {source!r} is none of {', '.join(SOURCES)}.")
+    if (twice := table.duplicated(what)).any():
+        raise DataFormatError(f"{path}, line {int(twice.argmax()) + 2}: a second value for the same thing; keep one.")
     return table
 
 
@@ -199,7 +223,9 @@ def headline_table(results: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
     ours = table.rename(columns=columns)[
         ["method", "scenario", "ours", "ours_low", "ours_high", "n_splits", "seconds", "training_rows"]
     ]
-    theirs = paper[paper["metric"] == "r2"].pivot_table(
+    # neither single tissues and tumours nor the student study's genes
+    tables = (paper["source"] == "paper") & (paper["target"] == "all tissues") & np.isclose(paper["missing_rate"], 0.5)
+    theirs = paper[tables & (paper["metric"] == "r2")].pivot_table(
         index=["method", "scenario"], columns="gene_set", values="value", aggfunc="first"
     )
     theirs = theirs.rename(columns={"protein_coding": "paper_genome", "alzheimer": "paper_alzheimer"}).reset_index()

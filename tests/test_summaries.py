@@ -75,17 +75,49 @@ def test_the_headline_puts_ours_beside_the_papers(results):
 
 
 def test_the_papers_figures_are_whole():
-    paper = summaries.read_paper_reported()
+    reported = summaries.read_paper_reported()
+    paper = reported[reported["source"] == "paper"]
     assert len(paper) == 42 and not paper.duplicated(["gene_set", "method", "scenario"]).any()
     assert paper["value"].isna().sum() == (paper["note"] == "not finished within 7 days").sum() == 4
+    assert set(paper["table"]) == {"Table 1", "Table 2"} and set(paper["target"]) == {"all tissues"}
+
+
+def test_what_others_report_stands_beside_with_its_source():
+    reported = summaries.read_paper_reported().set_index(["source", "target", "method"]).sort_index()
+    assert set(reported.index.unique("source")) == set(summaries.SOURCES)
+    notebook = reported.loc["reference notebook"].droplevel("method")
+    for tissue, tumour in (("whole blood", "LAML"), ("breast", "BRCA")):  # tumours are filled far worse
+        assert notebook.loc[tissue, "value"] - notebook.loc[tumour, "value"] == pytest.approx(0.32)
+        assert notebook.loc[tumour, "scenario"] == "cross_cohort" and notebook.loc[tissue, "scenario"] == "inductive"
+    student = reported.loc[("student study", "lung and colon; test rows")]
+    assert student["value"].to_dict() == {"gain": 0.607, "pmi": 0.64}
+    assert (student["runtime_hours"] * 3600).round(1).to_dict() == {"gain": 30.1, "pmi": 15.7}
+
+
+def test_the_headline_takes_the_papers_tables_alone(results):
+    reported = summaries.read_paper_reported()
+    whole = summaries.headline_table(results, reported)
+    shuffled = reported.iloc[::-1]  # rows of other sources first
+    pd.testing.assert_frame_equal(summaries.headline_table(results, shuffled), whole)
+    pd.testing.assert_frame_equal(summaries.headline_table(results, reported[reported["source"] == "paper"]), whole)
+    assert "p53" not in whole and not whole.duplicated(["method", "scenario"]).any()
+    assert set(whole["scenario"]) == {"inductive", "in_place"}
 
 
 def test_a_damaged_paper_table_is_named(tmp_path):
+    path = tmp_path / "x.csv"
     with pytest.raises(DataFormatError, match="absent"):
-        summaries.read_paper_reported(tmp_path / "x.csv")
-    (tmp_path / "x.csv").write_text("table,method\n")
+        summaries.read_paper_reported(path)
+    path.write_text("source,table,method\n")
     with pytest.raises(DataFormatError, match="gene_set"):
-        summaries.read_paper_reported(tmp_path / "x.csv")
+        summaries.read_paper_reported(path)
+    lines = summaries.PAPER_REPORTED.read_text().splitlines()
+    path.write_text("\n".join([*lines[:3], lines[3].replace("paper", "hearsay", 1)]))
+    with pytest.raises(DataFormatError, match="line 4: source 'hearsay'"):
+        summaries.read_paper_reported(path)
+    path.write_text("\n".join([*lines[:3], lines[2]]))
+    with pytest.raises(DataFormatError, match="line 4: a second value"):
+        summaries.read_paper_reported(path)
 
 
 def test_sentences_follow_the_data(results):
