@@ -14,8 +14,8 @@ from reproduce.hypotheses import MARGIN, corrected_t, overlap_ratio
 from reproduce.summaries import label_of
 
 ABLATION_COLUMNS = (
-    "id", "kind", "method", "scenario", "factor", "default_level", "level", "default", "varied", "difference", "low", "high",
-    "n_splits", "seconds_ratio",
+    "id", "kind", "method", "scenario", "factor", "default_level", "level", "default", "varied", "difference", "low",
+    "high", "n_splits", "seconds_ratio",
 )  # fmt: skip
 
 
@@ -55,7 +55,8 @@ def ablation_table(results: pd.DataFrame, plan: Sequence[Ablation], fingerprint:
     Returns
     -------
     DataFrame
-        One row per factor, in the plan's order: id, kind ("settings", "protocol"), method, scenario, factor, default_level, level, default and
+        One row per factor, in the plan's order: id, kind ("settings", "protocol"), method, scenario, factor,
+        default_level, level, default and
         varied (mean R²), difference (varied − default), low, high (95 %, corrected for the overlap of splits;
         infinite for a single split), n_splits, seconds_ratio (seconds to fit, median of varied / default).
 
@@ -72,7 +73,13 @@ def ablation_table(results: pd.DataFrame, plan: Sequence[Ablation], fingerprint:
         scored = {"target": factor.target, "metric": factor.metric}
         varied = _by_seed(results, ablation.varied, fingerprint, f"{factor.id!r}", **scored)
         contrast = corrected_t(varied["value"] - default["value"], overlap_ratio(factor.scenario))
-        entry = {"id": factor.id, "kind": factor.kind, "method": factor.method, "scenario": factor.scenario, "factor": factor.label}
+        entry = {
+            "id": factor.id,
+            "kind": factor.kind,
+            "method": factor.method,
+            "scenario": factor.scenario,
+            "factor": factor.label,
+        }
         entry |= {"default_level": factor.default, "level": factor.level}
         entry |= {"default": default["value"].mean(), "varied": varied["value"].mean(), "difference": contrast.mean}
         entry |= {"low": contrast.low, "high": contrast.high, "n_splits": contrast.n_splits}

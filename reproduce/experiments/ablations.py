@@ -64,7 +64,7 @@ class Factor:
 
     @property
     def kind(self) -> str:
-        """"settings" of a method, or the "protocol" by which all methods are compared."""
+        """ "settings" of a method, or the "protocol" by which all methods are compared."""
         of_method = self.hyperparameters or self.epoch_ratio != 1.0 or "method" in self.settings
         return "settings" if of_method else "protocol"
 

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -24,6 +24,8 @@ from reproduce.experiments.store import ResultsStore
 from reproduce.experiments.trials import Trial, TrialResult, blank_result
 
 _SECONDS_BETWEEN_LINES = 10.0
+#: Above this number of genes a trial keeps no rows of single genes.
+MOST_GENE_ROWS = 1000
 
 
 class TrialsFailedError(RuntimeError):
@@ -89,7 +91,14 @@ def _run_in_worker(group: list[Trial], study) -> list[TrialResult]:
     # imported
     os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1", TF_CPP_MIN_LOG_LEVEL="2")
     fits = Fits()
-    return [run_trial(trial, study, fits) for trial in group]
+    return [_compact(run_trial(trial, study, fits)) for trial in group]
+
+
+def _compact(result: TrialResult) -> TrialResult:
+    """Without rows of single genes where there are very many: the percentiles over genes still tell their spread."""
+    by_gene = result.rows["level"] == "gene"
+    many = result.rows.loc[by_gene, "group"].nunique() > MOST_GENE_ROWS
+    return replace(result, rows=result.rows[~by_gene].reset_index(drop=True)) if many else result
 
 
 def _results(groups: list[list[Trial]], study, n_jobs: int) -> Iterator[tuple[Trial, TrialResult]]:
@@ -97,7 +106,7 @@ def _results(groups: list[list[Trial]], study, n_jobs: int) -> Iterator[tuple[Tr
         for group in groups:
             fits = Fits()
             for trial in group:
-                yield trial, run_trial(trial, study, fits)
+                yield trial, _compact(run_trial(trial, study, fits))
         return
     from joblib import Parallel, delayed, parallel_config
 

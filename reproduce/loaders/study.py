@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,14 +79,15 @@ class Study:
     fingerprint: str
     truth: Truth | None = None
 
-    def of_donors(self, donors: Collection[str], note: str) -> Study:
-        """The study with these people's samples only, in every cohort that has any of them; others stay whole.
+    def keeping(self, rows: Mapping[str, np.ndarray], note: str) -> Study:
+        """The study with some of its samples.
 
         Parameters
         ----------
-        donors : collection of str
+        rows : mapping of str to ndarray of bool (n_samples,)
+            By cohort, which rows stay; a cohort that is not named stays whole.
         note : str
-            Why, for the notes.
+            What was left out and why, for the notes.
 
         Returns
         -------
@@ -96,13 +97,13 @@ class Study:
         Raises
         ------
         ConfigError
-            If no cohort has any of them.
+            For a cohort that the study has not, or of which no row stays.
         """
-        chosen = {name: cohort.obs["donor"].isin(donors).to_numpy() for name, cohort in self.cohorts.items()}
-        if not any(rows.any() for rows in chosen.values()):
-            raise ConfigError(f"No cohort of study {self.name!r} has a sample of any of these {len(donors)} donors.")
-        cohorts = {name: c[chosen[name]].copy() if chosen[name].any() else c for name, c in self.cohorts.items()}
-        notes = (*self.notes, f"all cohorts: {note}")
+        for name, kept in rows.items():
+            if name not in self.cohorts or not np.any(kept):
+                raise ConfigError(f"Study {self.name!r} has no cohort {name!r}, or none of its rows is kept.")
+        cohorts = {name: c[rows[name]].copy() if name in rows else c for name, c in self.cohorts.items()}
+        notes = (*self.notes, f"{', '.join(rows)}: {note}")
         return replace(self, cohorts=cohorts, notes=notes, fingerprint=_fingerprint(cohorts))
 
 

@@ -149,6 +149,13 @@ def test_a_fit_that_fails_is_not_used_again(study, monkeypatch, tmp_path):
     assert list(grid.rows["status"]) == ["failed", "failed"]
 
 
+def test_a_genome_has_percentiles_and_no_rows_of_single_genes(study, probe, tmp_path):
+    many = [f"W{i}" for i in range(1100)]
+    study.cohorts["GTEx"] = cohort("GTEx", ["Lung"], 12, 3, genes=many)
+    rows = run_grid([trial()], study, ResultsStore(tmp_path), progress=False).rows
+    assert not (rows["level"] == "gene").any() and "r2_p50" in set(rows["metric"])
+
+
 # --- what would take too long ---
 
 

@@ -1,0 +1,181 @@
+"""Runs the paper's Tables 1 and 2 on whichever genome-wide study is at hand; never decides what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from reproduce.errors import ConfigError
+from reproduce.experiments.grid import run_grid
+from reproduce.experiments.plans import comparison_trials, network_budget
+from reproduce.experiments.store import ResultsStore
+from reproduce.experiments.trials import Trial
+
+#: Which of the paper's tables is about which genes.
+TABLES = {"protein_coding": "Table 1", "alzheimer": "Table 2"}
+#: The paper's methods, and two of this study: the conditional Gaussian, and forests that can be applied to new rows.
+IN_PLACE = (
+    "median", "surrogate", "knn_1", "knn_5", "knn_10", "mice", "missforest_10", "missforest_100", "gain_mse", "gain",
+    "pmi", "gaussian",
+)  # fmt: skip
+INDUCTIVE = (*(name for name in IN_PLACE if not name.startswith("missforest")), "iterative_forest")
+FEWEST_SAMPLES = 10
+TRANSFERRED = ("median", "knn_10", "gain", "pmi", "gaussian")
+
+
+def fitted_cohort(study) -> str:
+    """The cohort of normal tissue: the study's first."""
+    return next(iter(study.cohorts))
+
+
+def tumour_cohorts(study) -> list[str]:
+    """The study's other cohorts."""
+    return [name for name in study.cohorts if name != fitted_cohort(study)]
+
+
+def with_few_donors(study, n_donors: int, *, seed: int = 0):
+    """The study with some donors of the fitted cohort, drawn by the seed; whole if that is all of them, or 0.
+
+    Tissues of which fewer than `FEWEST_SAMPLES` samples remain are left out as well: a split could put all of them on
+    one side.
+
+    Parameters
+    ----------
+    study : reproduce.loaders.study.Study
+    n_donors : int
+        0 keeps all.
+    seed : int, default 0
+    """
+    name = fitted_cohort(study)
+    obs = study.cohorts[name].obs
+    people = sorted(obs["donor"].unique())
+    if not n_donors or n_donors >= len(people):
+        return study
+    chosen = obs["donor"].isin(np.random.default_rng(seed).choice(people, n_donors, replace=False))
+    tissues = obs.loc[chosen, "tissue"].value_counts()
+    enough = obs["tissue"].isin(tissues.index[tissues >= FEWEST_SAMPLES])
+    return study.keeping({name: (chosen & enough).to_numpy()}, f"{n_donors} of {len(people)} donors, drawn at random")
+
+
+def paper_plan(
+    study,
+    gene_set: str,
+    *,
+    n_splits: int,
+    n_splits_by_method: Mapping[str, int],
+    network_epochs: int,
+    preset: str,
+    missing_rate: float = 0.5,
+) -> list[Trial]:
+    """One of the paper's tables: every method in place and inductively, and some transferred to each tumour.
+
+    Parameters
+    ----------
+    study : reproduce.loaders.study.Study
+        Loaded with this gene set.
+    gene_set : {"protein_coding", "alzheimer"}
+    n_splits, n_splits_by_method
+        As in `reproduce.experiments.plans.comparison_trials`.
+    network_epochs : int
+    preset : str
+    missing_rate : float, default 0.5
+
+    Returns
+    -------
+    list of Trial
+
+    Raises
+    ------
+    ConfigError
+        For a gene set that is in neither table, or whatever `comparison_trials` refuses.
+    """
+    if gene_set not in TABLES:
+        raise ConfigError(f"The paper has no table for the gene set {gene_set!r}; it has {', '.join(TABLES)}.")
+    normal, tumours = fitted_cohort(study), tumour_cohorts(study)
+    common = {"n_splits": n_splits, "n_splits_by_method": n_splits_by_method, "preset": preset, "gene_set": gene_set}
+    common |= {"hyperparameters": network_budget(network_epochs), "missing_rate": missing_rate, "train": normal}
+    trials = comparison_trials(IN_PLACE, "in_place", test=normal, **common)
+    trials += comparison_trials(INDUCTIVE, "inductive", test=normal, **common)
+    if tumours:
+        trials += comparison_trials(TRANSFERRED, "cross_cohort", test="+".join(tumours), **common)
+    return trials
+
+
+def data_row(study, gene_set: str) -> dict[str, object]:
+    """What a table was computed on."""
+    normal = study.cohorts[fitted_cohort(study)]
+    obs: pd.DataFrame = normal.obs
+    return {
+        "gene_set": gene_set,
+        "table": TABLES[gene_set],
+        "title": study.title,
+        "is_real": study.is_real,
+        "genes": normal.n_vars,
+        "samples": normal.n_obs,
+        "donors": obs["donor"].nunique(),
+        "tissues": obs["tissue"].nunique(),
+        "tumours": ", ".join(f"{name} ({study.cohorts[name].n_obs})" for name in tumour_cohorts(study)),
+    }
+
+
+@dataclass(frozen=True)
+class PaperRun:
+    """Rows of the trials of both tables, and a row for each on what it was computed."""
+
+    rows: pd.DataFrame
+    data: pd.DataFrame
+
+
+def run_paper_tables(
+    data: str,
+    gene_sets: Iterable[str],
+    store: ResultsStore,
+    *,
+    epochs_by_gene_set: Mapping[str, int],
+    max_donors: int = 0,
+    give_up_hours: float | None = None,
+    n_jobs: int = 1,
+    **budget: object,
+) -> PaperRun:
+    """Load each gene set's study, one at a time, and run its table.
+
+    Parameters
+    ----------
+    data : str
+        As `reproduce.loaders.study.companion_source` takes it.
+    gene_sets : iterable of {"protein_coding", "alzheimer"}
+    store : ResultsStore
+    epochs_by_gene_set : mapping of str to int
+        Longest training of a network.
+    max_donors : int, default 0
+        Of the normal tissue; 0 for all.
+    give_up_hours : float, optional
+        A trial that is estimated to take longer is given up on, with a row that says so.
+    n_jobs : int, default 1
+    **budget
+        As in `paper_plan`.
+
+    Returns
+    -------
+    PaperRun
+
+    Raises
+    ------
+    ConfigError
+        For a gene set without a number of epochs, or whatever `paper_plan` refuses.
+    """
+    from reproduce.loaders.study import companion_source, load_study
+
+    rows, described = [], []
+    for gene_set in gene_sets:
+        if gene_set not in epochs_by_gene_set:
+            raise ConfigError(f"epochs_by_gene_set has no number for {gene_set!r}; give one.")
+        study = with_few_donors(load_study(companion_source(data, "genome"), gene_set=gene_set), max_donors)
+        trials = paper_plan(study, gene_set, network_epochs=epochs_by_gene_set[gene_set], **budget)
+        grid = run_grid(trials, study, store, n_jobs, give_up_hours=give_up_hours)
+        rows.append(grid.rows)
+        described.append(data_row(study, gene_set))
+    return PaperRun(pd.concat(rows, ignore_index=True), pd.DataFrame(described))
