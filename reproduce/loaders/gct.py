@@ -306,12 +306,16 @@ def _numbers(fields: list[bytes], *, plain: bool) -> np.ndarray:
 def _choose(rows: list[_Row], wanted: GeneSet, path: Path) -> tuple[list[tuple[str, _Row]], list[str]]:
     """For each gene its one row: by Ensembl id, else by symbol; and the genes without any."""
     by_id = wanted.symbol_of_ensembl
+    named: dict[str, list[_Row]] = {}
+    called: dict[str, list[_Row]] = {}  # by symbol, apart from rows with the id of another gene of the set
+    for row in rows:
+        named.setdefault(row.name, []).append(row)
+        if row.name not in by_id:
+            called.setdefault(row.symbol, []).append(row)
     chosen, absent = [], []
     for symbol, ensembl_id in wanted.ensembl_of_symbol.items():
         # A row with the id of another gene of the set is that gene, whatever its symbol.
-        candidates = [row for row in rows if row.name == ensembl_id] or [
-            row for row in rows if row.symbol == symbol and row.name not in by_id
-        ]
+        candidates = named.get(ensembl_id) or called.get(symbol, [])
         if len(candidates) > 1:
             raise DataFormatError(
                 f"{path}: gene {symbol} ({ensembl_id}) occurs {len(candidates)} times; keep the row that is meant"
@@ -329,7 +333,8 @@ def _notes_on_dimensions(header: _Header, n_rows: int, path: Path) -> list[str]:
 
 
 def _notes_on_genes(chosen: list[tuple[str, _Row]], absent: list[str], wanted: GeneSet, path: Path) -> list[str]:
-    by_symbol = [f"{symbol} ({row.name})" for symbol, row in chosen if row.name != wanted.ensembl_of_symbol[symbol]]
+    ensembl_of = wanted.ensembl_of_symbol
+    by_symbol = [f"{symbol} ({row.name})" for symbol, row in chosen if row.name != ensembl_of[symbol]]
     notes = []
     if by_symbol:
         notes.append(f"{path.name} lacks the Ensembl id of these genes, taken by symbol: {', '.join(by_symbol)}")
