@@ -49,6 +49,7 @@ def _panel(part: pd.DataFrame, ax: Axes, left: float) -> None:
             ax.plot(max(row["paper"], left), y, shape, mfc="white", mec=colour, ms=5.5, mew=1.2, zorder=2)
     ax.set_yticks(range(len(part)), part["label"])
     ax.set_xlim(left - 0.03, 1.0)
+    ax.set_ylim(-0.7, len(part) - 0.3)
     ax.axvline(0, color="0.7", lw=0.8, zorder=0)
     ax.grid(axis="x", color="0.92")
 
