@@ -391,6 +391,35 @@ def say_data(study) -> str:
     return f"**{kind}.** {study.title}. {counts}; {genes} genes. Fingerprint `{study.fingerprint}`."
 
 
+def say_n(study, results: pd.DataFrame | None = None) -> str:
+    """Under a figure: which data it shows, how many samples and genes and, where it shows scores, how many splits.
+
+    Parameters
+    ----------
+    study : reproduce.loaders.study.Study
+    results : DataFrame, optional
+        The rows behind the figure; their cohorts only are named.
+    """
+    names = list(study.cohorts)
+    if results is not None:
+        used = {part.split("/")[0] for name in {*results["train"], *results["test"]} for part in name.split("+")}
+        names = [name for name in names if name in used]
+    samples = ", ".join(f"{name} {study.cohorts[name].n_obs:,} samples" for name in names)
+    genes = max(study.cohorts[name].n_vars for name in names)
+    text = f"Data: {study.title}; {samples}; {genes:,} genes"
+    return f"*{text}.*" if results is None else f"*{text}; {_n_splits(results)}.*"
+
+
+def _n_splits(results: pd.DataFrame) -> str:
+    """How many splits the methods have, and which of them have fewer."""
+    counts = results[results["status"] == "ok"].groupby("method", sort=False)["seed"].nunique()
+    if counts.empty:
+        return "no split"
+    what = "sets of patients and holes" if set(results["scenario"]) == {"cross_cohort"} else "donor splits"
+    fewer = ", ".join(f"{label_of(method)} {n}" for method, n in counts[counts < counts.max()].items())
+    return f"n = {counts.max()} {what} for each method" + (f" ({fewer})" if fewer else "")
+
+
 def say_agreement(agreement: pd.DataFrame) -> str:
     """How alike the cohorts' gene-gene correlations are, within GTEx and from GTEx to the tumours."""
     gtex = agreement["one"].str.startswith("GTEx") & agreement["two"].str.startswith("GTEx")

@@ -135,6 +135,16 @@ def test_verdict_sentences_name_each_hypothesis(results):
     assert said.count("\n") == 5 and "**H1 supported**" in said and "**T1 inconclusive**" in said
 
 
+def test_n_is_counted_and_fewer_splits_are_named(results):
+    cohorts = {name: types.SimpleNamespace(n_obs=n, n_vars=65) for name, n in (("GTEx", 1126), ("LUAD", 128))}
+    study = types.SimpleNamespace(title="some data", cohorts=cohorts)
+    assert summaries.say_n(study) == "*Data: some data; GTEx 1,126 samples, LUAD 128 samples; 65 genes.*"
+    said = summaries.say_n(study, pd.concat([results, rows_for("gaussian", 0.7, n=2)]))
+    assert said.endswith("; n = 10 donor splits for each method (Conditional Gaussian 2).*") and "LUAD" not in said
+    transfer = rows_for("pmi", 0.1, scenario="cross_cohort", test="LUAD", n=3)
+    assert "n = 3 sets of patients" in summaries.say_n(study, transfer) and "LUAD" in summaries.say_n(study, transfer)
+
+
 def test_depth_sentence_needs_both_scales(results):
     with pytest.raises(ConfigError):
         summaries.say_depth(summaries.score_table(results))
