@@ -3,7 +3,7 @@
 import pytest
 
 from reproduce.errors import ConfigError
-from reproduce.loaders.gene_sets import ALIASES, GENE_SETS, gene_set
+from reproduce.loaders.gene_sets import ALIASES, GENE_SETS, PROTEIN_CODING, gene_set
 
 
 @pytest.mark.parametrize(("name", "size", "pathway"), [("p53", 65, "hsa04115"), ("alzheimer", 273, "hsa05010")])
@@ -51,3 +51,14 @@ def test_an_unknown_set_is_refused_with_those_there_are(name):
 def test_the_sets_are_the_authors(test_data, name):
     listed = (test_data / "gene_sets" / f"{name}.txt").read_text().split()
     assert sorted(listed) == list(gene_set(name).symbols)
+
+
+def test_a_rule_offers_candidates_that_agree_with_the_lists():
+    rule = gene_set(PROTEIN_CODING)
+    assert not rule.complete and all(gene_set(name).complete for name in GENE_SETS)
+    assert f"{len(rule):,} genes" in rule.source and len(rule) > 19_000
+    assert all(rule.table[column].is_unique for column in ("symbol", "ensembl_id", "entrez_id", "hgnc_id"))
+    for name in GENE_SETS:
+        listed = gene_set(name)
+        assert listed.ensembl_of_symbol.items() <= rule.ensembl_of_symbol.items()
+        assert listed.symbol_of_entrez.items() <= rule.symbol_of_entrez.items()
