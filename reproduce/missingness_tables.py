@@ -22,6 +22,8 @@ from reproduce.summaries import label_of
 
 #: Robustness compares the score where this much is hidden with the score where half is.
 HALF, MOST = 0.5, 0.9
+#: Below this R² no method is called robust: what predicts nothing has nothing to lose.
+USEFUL = 0.1
 MECHANISM_WORDS = {
     "mcar": "completely at random",
     "mar": "by another gene",
@@ -77,7 +79,8 @@ def split_scores(
     """
     planned = {each.trial.trial_id(fingerprint): each for each in plan}
     rows = results[results["trial_id"].isin(planned) & (results["status"] == "ok")]
-    if absent := sorted(set(planned) - set(rows["trial_id"])):
+    held = set(rows["trial_id"])
+    if absent := [trial_id for trial_id in planned if trial_id not in held]:
         what = planned[absent[0]].trial.describe()
         raise DataFormatError(f"Results hold no scores of {len(absent)} trials ({what}, …); run their notebook again.")
     tissue_rows = (rows["scenario"] == "inductive") & by_tissue
@@ -89,6 +92,12 @@ def split_scores(
         training=rows["trial_id"].map({key: each.training for key, each in planned.items()}),
         value=rows["value"].astype(float),
     )
+    # in the plan's order, wherever the rows came from
+    order = {}
+    for trial_id, each in planned.items():
+        order |= {(trial_id, test): len(order) + i for i, test in enumerate(each.trial.test.split("+"))}
+    place = [order[pair] for pair in zip(rows["trial_id"], rows["test"], strict=True)]
+    rows = rows.assign(place=place).sort_values(["place", "target", "metric"], kind="stable")
     columns = ["scenario", "mechanism", "missing_rate", *_CURVE, "seed", "metric", "value", "n_evaluated"]
     return rows[columns].reset_index(drop=True)
 
@@ -246,10 +255,19 @@ def _named(row: pd.Series) -> str:
 # --- which method to use when ---
 
 
-def advice_table(results: pd.DataFrame, plan: Sequence[TrainedTrial], fingerprint: str, *, by_tissue: bool = True):
-    """The best method for each target, mechanism and rate, and those that cannot be told from it.
+def advice_table(
+    results: pd.DataFrame, curves: Sequence[TrainedTrial], mechanisms: Sequence[TrainedTrial], fingerprint: str
+) -> pd.DataFrame:
+    """The best method for each target, rate and mechanism, and those that cannot be told from it.
 
-    Parameters and errors as in `split_scores`.
+    Parameters
+    ----------
+    results : DataFrame
+        The results table.
+    curves, mechanisms : sequence of TrainedTrial
+        Of `curve_plan`, judged within tissues, and of `mechanism_plan`, judged over both.
+    fingerprint : str
+        Of the study that the trials ran on.
 
     Returns
     -------
@@ -257,18 +275,29 @@ def advice_table(results: pd.DataFrame, plan: Sequence[TrainedTrial], fingerprin
         Columns scenario, target, mechanism, missing_rate, best, training (of the best), r2 (its mean around the hidden
         entries' own mean), not_worse (methods in words, separated by "; ": the 95 % interval of best − other, paired
         over splits, does not lie above 0), n_splits.
+
+    Raises
+    ------
+    DataFormatError
+        If a trial of the plans is not in the results, or failed.
     """
-    scores = split_scores(results, plan, fingerprint, by_tissue=by_tissue)
+    by_tissue = split_scores(results, curves, fingerprint)
+    pooled = split_scores(results, mechanisms, fingerprint, by_tissue=False)
     keys = ["scenario", "target", "mechanism", "missing_rate"]
-    rows = []
-    for key, group in scores.groupby(keys, sort=False):
-        wide = _wide(group, "r2", ["method", "training"]).dropna(axis=1, how="all")
-        best = wide.mean().idxmax()
-        others = [name for name in wide.mean().sort_values(ascending=False).index if name != best]
-        not_worse = [name for name in others if not _contrast(wide[best] - wide[name], key[0]).low > 0]
-        words = "; ".join(name_of(*name) for name in not_worse)
-        rows.append((*key, *best, wide[best].mean(), words, int(wide[best].notna().sum())))
+    rows = [
+        (*key, *_best(group, key[0]))
+        for scores in (by_tissue, pooled)
+        for key, group in scores.groupby(keys, sort=False)
+    ]
     return pd.DataFrame(rows, columns=[*keys, "best", "training", "r2", "not_worse", "n_splits"])
+
+
+def _best(scores: pd.DataFrame, scenario: str) -> tuple[str, str, float, str, int]:
+    wide = _wide(scores, "r2", ["method", "training"])
+    means = wide.mean().sort_values(ascending=False, kind="stable")
+    best, *others = means.index
+    not_worse = [name for name in others if not _contrast(wide[best] - wide[name], scenario).low > 0]
+    return *best, means[best], "; ".join(name_of(*name) for name in not_worse), int(wide[best].notna().sum())
 
 
 def show_advice(table: pd.DataFrame) -> pd.DataFrame:
@@ -293,10 +322,10 @@ def say_advice(table: pd.DataFrame) -> str:
     lines = []
     for (mechanism, target), group in table.groupby(["mechanism", "target"], sort=False):
         ordered = group.sort_values("missing_rate").to_dict("records")
-        parts = [_advice(list(run)) for _, run in groupby(ordered, key=lambda row: (row["best"], row["training"]))]
+        parts = [_advice(list(run)) for _, run in groupby(ordered, key=_advised)]
         lines.append(f"- {target}, hidden {MECHANISM_WORDS[mechanism]}: {'; '.join(parts)}.")
     if (table["n_splits"] < 2).any():
-        return "\n".join([_UNTOLD + " The highest scores:", "", *lines])
+        return "\n".join([f"{_UNTOLD} The highest scores:", "", *lines])
     head = (
         "The best method, in brackets those that cannot be told from it at some of these rates (paired over splits; "
         "the best was picked by the same splits, and intervals are not adjusted for the number of comparisons):"
@@ -304,12 +333,18 @@ def say_advice(table: pd.DataFrame) -> str:
     return "\n".join([head, "", *lines])
 
 
+def _advised(row: dict) -> tuple[str, str] | None:
+    return (row["best"], row["training"]) if row["r2"] > 0 else None
+
+
 def _advice(run: list[dict]) -> str:
     low, high = run[0]["missing_rate"], run[-1]["missing_rate"]
     rates = f"{low:.0%}" if low == high else f"{low * 100:.0f}–{high:.0%}"
-    rivals = list(dict.fromkeys(name for row in run for name in row["not_worse"].split("; ") if name))
     r2 = [row["r2"] for row in run]
     scores = f"R² {r2[0]:.3f}" if len(run) == 1 else f"R² {min(r2):.3f} to {max(r2):.3f}"
+    if _advised(run[0]) is None:
+        return f"at {rates} **none** does better than the hidden entries' mean would (highest {scores})"
+    rivals = list(dict.fromkeys(name for row in run for name in row["not_worse"].split("; ") if name))
     named = name_of(run[0]["best"], run[0]["training"])
     return f"at {rates} **{named}** ({scores})" + (f" [{'; '.join(rivals)}]" if rivals else "")
 
@@ -366,8 +401,12 @@ def say_robustness(table: pd.DataFrame) -> str:
         return _UNTOLD
     lines = []
     for target, group in table.groupby("target", sort=False):
+        best = group["half"].max()
+        if best < USEFUL:
+            lines.append(f"- {target}: no method reaches R² {USEFUL:g}, so there is little to lose.")
+            continue
         # what predicts nothing at half has nothing to lose
-        useful = group[group["half"] > group["half"].max() / 2].sort_values("difference", ascending=False)
+        useful = group[group["half"] > best / 2].sort_values("difference", ascending=False)
         ends = [useful.iloc[0]] + ([useful.iloc[-1]] if len(useful) > 1 else [])
         words = [
             f"{_named(row)} {'least' if i == 0 else 'most'}, from {row['half']:.3f} to {row['most']:.3f} "
@@ -440,6 +479,17 @@ def _where(word: str, rows: pd.DataFrame) -> list[str]:
         for target, group in rows.groupby("target", sort=False)
     ]
     return [f"{word}: {'; '.join(parts)}."] if parts else []
+
+
+# --- conclusion ---
+
+
+def say_conclusion(
+    advice: pd.DataFrame, robustness: pd.DataFrame, retraining: pd.DataFrame, mechanisms: pd.DataFrame
+) -> str:
+    """What the four tables show, in this order: what to use, what is lost, how to train, what the metric hides."""
+    parts = [say_advice(advice), say_robustness(robustness), say_retraining(retraining), say_metric_gap(mechanisms)]
+    return "\n\n".join(parts)
 
 
 # --- the rows behind the tables ---
