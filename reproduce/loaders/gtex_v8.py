@@ -9,8 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from reproduce.errors import ConfigError, DataFormatError
 from reproduce.loaders.container import make_cohort, some
 from reproduce.loaders.gene_sets import PROTEIN_CODING, GeneSet, gene_set
@@ -82,11 +80,14 @@ def load_gtex_v8(
             cohort = _expressed(cohort)
         if preparation == "tpm":
             return cohort
-        symbols, notes = list(cohort.var_names), list(cohort.uns["notes"])
         if preparation == "log2_tpm":
-            return _prepared(cohort, log2_tpm(cohort.X), symbols, preparation, notes)
+            cohort.X = log2_tpm(cohort.X)
+            cohort.uns["units"] = PREPARATIONS[preparation]
+            return cohort
+        symbols, notes = list(cohort.var_names), list(cohort.uns["notes"])
         del cohort
     reads = _load(folder, "reads", gene_set(PROTEIN_CODING), min_samples)
+    del reads.layers["counts"]  # X says the same in half the memory
     positions = reads.var_names.get_indexer(symbols)
     if (positions < 0).any():
         absent = [symbol for symbol, position in zip(symbols, positions) if position < 0]
@@ -97,7 +98,18 @@ def load_gtex_v8(
         f"values are {PREPARATIONS[preparation]} (factors from {reads.n_vars:,} protein-coding genes): ranks were "
         "taken before any entry was hidden, as in the paper"
     )
-    return _prepared(reads, X, symbols, preparation, notes)
+    obs, source, ensembl_ids = reads.obs, reads.uns["source"], list(reads.var["ensembl_id"].iloc[positions])
+    del reads  # several GB
+    return make_cohort(
+        X,
+        symbols,
+        obs,
+        units=PREPARATIONS[preparation],
+        source=source,
+        ensembl_ids=ensembl_ids,
+        notes=notes,
+        non_negative=False,
+    )
 
 
 def gtex_v8_folder(folder: str | Path) -> Path | None:
@@ -142,17 +154,3 @@ def _expressed(cohort: AnnData) -> AnnData:
         f"{passes.sum():,} of {len(passes):,} protein-coding genes have {said}: the others are left out",
     ]
     return kept
-
-
-def _prepared(cohort: AnnData, X: np.ndarray, symbols: list[str], preparation: str, notes: list[str]) -> AnnData:
-    """A cohort of the same samples with prepared values of some of its genes."""
-    return make_cohort(
-        X,
-        symbols,
-        cohort.obs,
-        units=PREPARATIONS[preparation],
-        source=cohort.uns["source"],
-        ensembl_ids=list(cohort.var.loc[symbols, "ensembl_id"]),
-        notes=notes,
-        non_negative=preparation != "tmm_inverse_normal",
-    )
