@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from reproduce import effects, summaries
+from reproduce import ablation_tables, claims, effects, summaries
 from reproduce.errors import ConfigError, DataFormatError
 from reproduce.files import write_text
 from reproduce.report import HEADLINE_FIGURE, read_findings
@@ -88,11 +88,14 @@ def headline(results: Path, figures: Path, document: Path) -> str:
     run = findings.run
     figure = Path(os.path.relpath(_existing(figures / f"{HEADLINE_FIGURE}.png"), document.parent)).as_posix()
     kind = "Real data" if run.is_real else "Simulated data, not measurements"
-    claims = summaries.show_verdicts(findings.verdicts)[["claim", "verdict", "difference in R² [95 %]"]]
+    table = claims.show_claims(findings.claims)[
+        ["claim", "verdict", "effect [95 %]", "what the effect is", "stated in"]
+    ]
     return "\n\n".join(
         [
             f"{kind}: {run.title}; {run.n_genes} genes, preset `{run.preset}`.",
-            markdown_table(claims),
+            f"{claims.say_claims(findings.claims)} Tests, reasons and data: [the claims](notebooks/16_claims.ipynb).",
+            markdown_table(table),
             "R² at 50 % missing, ours (mean over donor splits ± half of its 95 % interval) beside the paper's "
             "(other genes, 49 tissues: compare the order of methods, not the values):",
             markdown_table(summaries.show_headline(findings.headline)),
@@ -110,6 +113,11 @@ def measured_effects(results: Path, figures: Path, document: Path) -> str:
     return markdown_table(effects.show_effects(effects.effect_table(rows)))
 
 
+def ablations(results: Path, figures: Path, document: Path) -> str:
+    """What moving one setting at a time is worth."""
+    return markdown_table(ablation_tables.show_ablations(_table(results, "06_ablations")))
+
+
 def simulation(results: Path, figures: Path, document: Path) -> str:
     """The embedded cohort beside the real one."""
     both = [pd.concat([_table(folder, part) for part in PARTS]) for folder in (results, results / SIMULATED)]
@@ -119,6 +127,7 @@ def simulation(results: Path, figures: Path, document: Path) -> str:
 DOCUMENT_PARTS = (
     Part("README.md", "results", headline),
     Part("DEVIATIONS.md", "measured effects", measured_effects),
+    Part("DEVIATIONS.md", "ablations", ablations),
     Part("data/README.md", "embedded beside real", simulation),
 )
 

@@ -343,11 +343,25 @@ def verdicts(
         )
         why_not = _why_not_testable(table, required_splits)
         rows.append({**fixed, **combined, "n_splits": int(table["n_splits"].min()), "reason": why_not})
-    return _with_verdicts(pd.DataFrame(rows), alpha=(1 - confidence) / 2)
+    return decide(pd.DataFrame(rows), alpha=(1 - confidence) / 2)
 
 
-def _with_verdicts(table: pd.DataFrame, alpha: float) -> pd.DataFrame:
-    """Adjust over the testable hypotheses and decide; a claim that could not be tested takes no share of the error."""
+def decide(table: pd.DataFrame, alpha: float) -> pd.DataFrame:
+    """Adjust p values by Holm and give verdicts.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns p_supported, p_refuted, and reason: why a claim could not be tested; empty where it could. One that
+        could not takes no share of the error.
+    alpha : float
+        One-sided.
+
+    Returns
+    -------
+    DataFrame
+        With columns p_supported_holm, p_refuted_holm, verdict, and reason filled for all.
+    """
     testable = table["reason"] == ""
     for side in ("p_supported", "p_refuted"):
         table[f"{side}_holm"] = np.nan

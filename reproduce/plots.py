@@ -38,7 +38,7 @@ PALETTE = {
     "oracle": "#000000",
 }
 COHORTS = {"GTEx": "#0072B2", "LUAD": "#D55E00", "COADREAD": "#009E73"}
-VERDICTS = {"supported": "#00704F", "refuted": "#A6192E", "inconclusive": "#666666"}
+VERDICTS = {"supported": "#00704F", "refuted": "#A6192E", "inconclusive": "#666666", "not testable here": "#999999"}
 STYLE = {
     "figure.dpi": 110,
     "savefig.dpi": 160,
@@ -430,4 +430,40 @@ def search_scatter(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.set(xlabel="seconds to fit", ylabel="R²")
     ax.grid(color="0.92")
     ax.legend()
+    return ax
+
+
+def claims_forest(table: pd.DataFrame, ax: Axes, *, limit: float = 0.6) -> Axes:
+    """How far each claim's effect lies from its margin, with its 95 % interval, in its verdict's colour.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `reproduce.claims.claims_table`.
+    ax : Axes
+    limit : float, default 0.6
+        Where the axis ends on both sides; effects beyond it are marked by an arrow with their value.
+    """
+    drawn = table[np.isfinite(table["effect"])].iloc[::-1].reset_index(drop=True)
+    for y, row in drawn.iterrows():
+        colour, effect = VERDICTS[row["verdict"]], row["effect"] - row["margin"]
+        if abs(effect) > limit:
+            text, x, side = (f"{effect:+.2f} ▸", 0.99, "right") if effect > 0 else (f"◂ {effect:+.2f}", 0.01, "left")
+            ax.annotate(text, (x, y), xycoords=("axes fraction", "data"), ha=side, va="center", color=colour, size=8)
+            continue
+        if np.isfinite(row["low"]):
+            ends = np.clip([row["low"] - row["margin"], row["high"] - row["margin"]], -limit, limit)
+            ax.plot(ends, [y, y], color=colour, lw=2)
+        ax.plot(effect, y, "o", color=colour, ms=6, mec="white", mew=0.6)
+    for y, row in drawn.iterrows():
+        at = (1.02, y)
+        ax.annotate(
+            row["verdict"], at, xycoords=("axes fraction", "data"), va="center", color=VERDICTS[row["verdict"]], size=8
+        )
+    ax.axvline(0, color="0.4", lw=1, zorder=0)
+    ax.set_yticks(range(len(drawn)), [f"{row.id}  {row.quantity}" for row in drawn.itertuples()])
+    ax.set_ylim(-0.7, len(drawn) - 0.3)
+    ax.set_xlim(-limit, limit)
+    ax.set_xlabel("effect − margin, in the claim's own unit")
+    ax.grid(axis="x", color="0.92")
     return ax

@@ -22,9 +22,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from reproduce import summaries
+from reproduce import claims, summaries
 from reproduce.errors import DataFormatError
 from reproduce.files import write_json, write_text
+from reproduce.hypotheses import HYPOTHESES
 
 SITE = Path(__file__).parent / "report_site"
 PAPER = (
@@ -32,11 +33,9 @@ PAPER = (
     "Front. Genet. 2021;12:624128, [doi 10.3389/fgene.2021.624128](https://doi.org/10.3389/fgene.2021.624128)"
 )
 HEADLINE_FIGURE = "05_hypothesis_tests"
-VERDICT_COLUMNS = (
-    "id", "statement", "source", "margin", "challenger", "rival", "effect", "low", "high",
-    "p_supported_holm", "p_refuted_holm", "n_splits", "verdict", "reason",
-)  # fmt: skip
+CLAIMS_NOTEBOOK = "16_claims"
 HEADLINE_COLUMNS = ("method", "label", "scenario", "ours", "ours_low", "ours_high", "paper_genome", "paper_alzheimer")
+HYPOTHESIS_IDS = tuple(hypothesis.id for hypothesis in HYPOTHESES)
 TOO_FEW = 10  # splits; below, the first page says aloud that it concludes nothing
 STUDY_PRESET = "full"  # the one that trains the networks as long as the study did
 # In a document: a block or span of code, left alone, or a link that is not an image, as [text](target).
@@ -96,7 +95,7 @@ class Findings:
     """The tables that the first page and README show."""
 
     run: RunInfo
-    verdicts: pd.DataFrame
+    claims: pd.DataFrame
     headline: pd.DataFrame
 
 
@@ -108,11 +107,11 @@ def read_findings(results: Path) -> Findings:
     DataFormatError
         A table is missing, empty or lacks a column; the message says which and how it comes about.
     """
-    verdicts = _read_table(results / "verdicts.csv", VERDICT_COLUMNS)
-    headline = _read_table(results / "headline.csv", HEADLINE_COLUMNS)
-    words = ["challenger", "rival", "reason"]
-    verdicts[words] = verdicts[words].fillna("")
-    return Findings(RunInfo.read(results), verdicts, headline)
+    table = _read_table(results / "claims.csv", claims.COLUMNS, CLAIMS_NOTEBOOK)
+    headline = _read_table(results / "headline.csv", HEADLINE_COLUMNS, HEADLINE_FIGURE)
+    words = ["data", "reason"]
+    table[words] = table[words].fillna("")
+    return Findings(RunInfo.read(results), table, headline)
 
 
 # --- the first page ---
@@ -140,7 +139,8 @@ def first_page(findings: Findings, figure: str, notebooks: Sequence[str], docume
         "default settings (batch size, dropout, GAIN's noise), however, were chosen by looking at scores on the same "
         "real data: a verdict *refuted* against a network is conservative, and *supported* for one is optimistic.",
         "## Claims and verdicts",
-        verdict_table(findings.verdicts),
+        claims.say_claims(findings.claims) + _where_tests_stand(notebooks),
+        claim_table(findings.claims),
         _caveat(findings),
         "## Ours beside the paper's",
         headline_table(findings.headline),
@@ -170,7 +170,8 @@ def _data_box(run: RunInfo) -> str:
 
 def _caveat(findings: Findings) -> str:
     """What keeps this run from concluding, or from concluding about networks; empty for a whole run."""
-    preset, fewest = findings.run.preset, int(findings.verdicts["n_splits"].min())
+    preset = findings.run.preset
+    fewest = int(findings.claims.loc[findings.claims["id"].isin(HYPOTHESIS_IDS), "n_splits"].min())
     notes = []
     if preset != STUDY_PRESET:
         notes.append(
@@ -179,7 +180,7 @@ def _caveat(findings: Findings) -> str:
         )
     if fewest < TOO_FEW:
         notes.append(
-            f"This run has as few as {fewest} split{'s' * (fewest != 1)} for a claim; "
+            f"This run has as few as {fewest} split{'s' * (fewest != 1)} for a hypothesis; "
             f"verdicts need {TOO_FEW}. It shows that everything runs and concludes nothing."
         )
     return "\n\n".join(f":::{{note}}\n{note}\n:::" for note in notes)
@@ -189,17 +190,23 @@ def _contents(caption: str, pages: Sequence[str]) -> str:
     return "\n".join([":::{toctree}", f":caption: {caption}", ":maxdepth: 1", "", *pages, ":::"]) if pages else ""
 
 
-def verdict_table(verdicts: pd.DataFrame) -> str:
-    """The claims with their verdicts as an HTML table: word and colour."""
-    shown = summaries.show_verdicts(verdicts)
-    chosen = [
-        name for name in ("id", "claim", "verdict", "decisive contrast", "difference in R² [95 %]") if name in shown
-    ]
+def _where_tests_stand(notebooks: Sequence[str]) -> str:
+    if CLAIMS_NOTEBOOK not in notebooks:
+        return ""
+    return f" What each test is, and on which data, stands in [the notebook of the claims]({CLAIMS_NOTEBOOK}.ipynb)."
+
+
+def claim_table(table: pd.DataFrame) -> str:
+    """The claims with their verdicts as an HTML table: word and colour; the reason shows on pointing at the word."""
+    shown = claims.show_claims(table)
+    chosen = ["id", "claim", "verdict", "effect [95 %]", "what the effect is", "splits", "stated in"]
     rows = []
-    for values in shown[[*chosen, "reason"]].astype(str).to_dict("records"):
-        word = values["verdict"]
+    for values in shown[[*chosen, "why"]].astype(str).to_dict("records"):
+        kind = values["verdict"].replace(" ", "-")
         values = {name: escape(value) for name, value in values.items()}
-        values["verdict"] = f'<span class="verdict {word}" title="{values["reason"]}">{values["verdict"]}</span>'
+        values["verdict"] = f'<span class="verdict {kind}" title="{values["why"]}">{values["verdict"]}</span>'
+        if kind == "not-testable-here":
+            values["verdict"] += f"<br><small>{values['why']}</small>"
         rows.append([values[name] for name in chosen])
     return _html_table(chosen, rows, "verdicts")
 
@@ -397,13 +404,14 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _read_table(path: Path, columns: Sequence[str], notebook: str) -> pd.DataFrame:
+    remedy = f"Run `reproduce run --force --only {notebook[:2]}`."
     try:
         table = pd.read_csv(_existing(path))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DataFormatError(f"{path}: not a table ({error}). Run `reproduce run --force --only 05`.") from error
+        raise DataFormatError(f"{path}: not a table ({error}). {remedy}") from error
     if absent := [name for name in columns if name not in table]:
-        raise DataFormatError(f"{path}: lacks the columns {', '.join(absent)}. Run `reproduce run --force --only 05`.")
+        raise DataFormatError(f"{path}: lacks the columns {', '.join(absent)}. {remedy}")
     if table.empty:
-        raise DataFormatError(f"{path}: holds no row. Run `reproduce run --force --only 05`.")
+        raise DataFormatError(f"{path}: holds no row. {remedy}")
     return table

@@ -24,9 +24,9 @@ RUN = RunInfo("embedded", "The embedded cohort", False, "abc123", "quick", {"GTE
 
 def verdict(identifier: str, word: str, **other) -> dict:
     row = {
-        "id": identifier, "statement": f"Claim {identifier} <holds>.", "source": "paper", "margin": 0.01,
-        "challenger": "pmi", "rival": "mice", "effect": 0.05, "low": 0.02, "high": 0.08, "p_supported_holm": 0.001,
-        "p_refuted_holm": 1.0, "n_splits": 10, "verdict": word, "reason": "the difference exceeds the margin",
+        "id": identifier, "claim": f"Claim {identifier} <holds>.", "source": "paper", "test": "PMI − MICE.",
+        "data": "tiny", "quantity": "difference in R²", "effect": 0.05, "low": 0.02, "high": 0.08, "margin": 0.01,
+        "n_splits": 10, "verdict": word, "reason": "the difference exceeds the margin",
     }  # fmt: skip
     return row | other
 
@@ -37,9 +37,10 @@ def write_findings(folder: Path, run: RunInfo = RUN, **verdict_values) -> Path:
     rows = [
         verdict("H1", "supported"),
         verdict("H2", "refuted"),
-        verdict("T1", "inconclusive", rival="", **verdict_values),
+        verdict("T1", "inconclusive", **verdict_values),
+        verdict("C1", "not testable here", effect=None, low=None, high=None, n_splits=0, reason="no BRCA here"),
     ]
-    pd.DataFrame(rows).to_csv(folder / "verdicts.csv", index=False)
+    pd.DataFrame(rows).to_csv(folder / "claims.csv", index=False)
     headline = pd.DataFrame(
         {
             "method": ["mice", "pmi", "mice", "pmi"],
@@ -211,7 +212,7 @@ def test_what_a_style_sheet_would_fetch(tmp_path):
     assert report.remote_resources(tmp_path) == []
 
 
-@pytest.mark.parametrize("absent", ["verdicts.csv", "headline.csv", "run.json"])
+@pytest.mark.parametrize("absent", ["claims.csv", "headline.csv", "run.json"])
 def test_a_missing_table_is_an_error_and_leaves_older_pages_alone(tmp_path, absent):
     results = write_findings(tmp_path / "results")
     (results / absent).unlink()
@@ -232,14 +233,14 @@ def test_a_missing_figure_or_notebook_is_an_error(tmp_path):
 
 def test_a_table_without_a_column_or_row_is_an_error(tmp_path):
     results = write_findings(tmp_path)
-    table = pd.read_csv(results / "verdicts.csv")
-    table.drop(columns="effect").to_csv(results / "verdicts.csv", index=False)
+    table = pd.read_csv(results / "claims.csv")
+    table.drop(columns="effect").to_csv(results / "claims.csv", index=False)
     with pytest.raises(DataFormatError, match="lacks the columns effect"):
         report.read_findings(results)
-    table.head(0).to_csv(results / "verdicts.csv", index=False)
+    table.head(0).to_csv(results / "claims.csv", index=False)
     with pytest.raises(DataFormatError, match="no row"):
         report.read_findings(results)
-    (results / "verdicts.csv").write_text("")
+    (results / "claims.csv").write_text("")
     with pytest.raises(DataFormatError, match="not a table"):
         report.read_findings(results)
 
