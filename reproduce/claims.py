@@ -19,6 +19,7 @@ from scipy import stats
 
 from reproduce.errors import DataFormatError
 from reproduce.experiments.missingness import ONCE
+from reproduce.experiments.trials import COLUMNS as TRIAL_COLUMNS
 from reproduce.hypotheses import CONFIDENCE, MARGIN, Contrast, corrected_t, decide, overlap_ratio
 from reproduce.summaries import label_of, read_paper_reported
 
@@ -264,14 +265,13 @@ def absent_cohorts(names: Sequence[str]) -> Callable[[Evidence, float], Finding]
     """The paper's tumours that no table of these results holds."""
 
     def find(evidence: Evidence, margin: float) -> Finding:
-        tables = [evidence.table("04_transfer_to_tumours"), evidence.trials("15_paper_tables")]
-        held = {name for table in tables for name in table["test"].unique()}
+        genome = _paper_table(evidence, "alzheimer", "cross_cohort")
+        held = {*evidence.table("04_transfer_to_tumours")["test"], *genome["test"]}
         absent = [name for name in names if name not in held]
         if absent:
             return Finding(reason=f"these data hold no {' and no '.join(absent)} tumours")
-        rows = tables[1][tables[1]["scenario"] == "cross_cohort"]
         contrasts = {
-            name: _contrast(_scores(rows, method="pmi", test=name), margin, overlap_ratio("cross_cohort"))
+            name: _contrast(_scores(genome, method="pmi", test=name), margin, overlap_ratio("cross_cohort"))
             for name in names
         }
         return _finding(contrasts, "", "not run")
@@ -301,8 +301,11 @@ def blood_is_poor(evidence: Evidence, margin: float) -> Finding:
 
 
 def _paper_table(evidence: Evidence, gene_set: str, scenario: str) -> pd.DataFrame:
-    rows = evidence.trials("15_paper_tables")
-    return rows[(rows["gene_set"] == gene_set) & (rows["scenario"] == scenario)]
+    """Trial rows of one of the paper's tables; none where the preset left the gene set out."""
+    if gene_set not in set(evidence.table("15_paper_tables-data")["gene_set"]):
+        return pd.DataFrame(columns=list(TRIAL_COLUMNS))
+    rows = evidence.trials(f"15_paper_tables-{gene_set}")
+    return rows[rows["scenario"] == scenario]
 
 
 def _data_of(evidence: Evidence, gene_set: str) -> str:

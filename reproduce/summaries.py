@@ -64,16 +64,6 @@ def write_table(table: pd.DataFrame, folder: str | Path, name: str) -> Path:
     return path
 
 
-def write_rows(rows: pd.DataFrame, folder: str | Path, name: str) -> Path:
-    """Write trial rows as Parquet, sorted, so that the order of runs does not show; arguments as of `write_table`."""
-    path = Path(folder) / f"{name}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    order = ["gene_set", "scenario", "test", "method", "seed", "trial_id", "level", "metric", "group"]
-    with atomic_path(path) as temporary:
-        rows.sort_values(order, kind="stable", ignore_index=True).to_parquet(temporary, index=False)
-    return path
-
-
 # --- tables of scores ---
 
 

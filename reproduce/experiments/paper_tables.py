@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -133,6 +134,7 @@ def run_paper_tables(
     data: str,
     gene_sets: Iterable[str],
     store: ResultsStore,
+    results_folder: str | Path,
     *,
     epochs_by_gene_set: Mapping[str, int],
     max_donors: int = 0,
@@ -140,7 +142,7 @@ def run_paper_tables(
     n_jobs: int = 1,
     **budget: object,
 ) -> PaperRun:
-    """Load each gene set's study, one at a time, and run its table.
+    """Load each gene set's study, one at a time, run its table and export its trials.
 
     Parameters
     ----------
@@ -148,6 +150,8 @@ def run_paper_tables(
         As `reproduce.loaders.study.companion_source` takes it.
     gene_sets : iterable of {"protein_coding", "alzheimer"}
     store : ResultsStore
+    results_folder : path-like
+        Where ``15_paper_tables-GENE_SET.parquet`` goes.
     epochs_by_gene_set : mapping of str to int
         Longest training of a network.
     max_donors : int, default 0
@@ -176,6 +180,7 @@ def run_paper_tables(
         study = with_few_donors(load_study(companion_source(data, "genome"), gene_set=gene_set), max_donors)
         trials = paper_plan(study, gene_set, network_epochs=epochs_by_gene_set[gene_set], **budget)
         grid = run_grid(trials, study, store, n_jobs, give_up_hours=give_up_hours)
+        store.export(Path(results_folder) / f"15_paper_tables-{gene_set}.parquet", trials, study)
         rows.append(grid.rows)
         described.append(data_row(study, gene_set))
     return PaperRun(pd.concat(rows, ignore_index=True), pd.DataFrame(described))

@@ -54,9 +54,11 @@ def test_both_tables_are_run_and_what_is_too_costly_is_named(study, monkeypatch,
     monkeypatch.setattr("reproduce.loaders.study.companion_source", lambda data, kind: f"{data}-{kind}")
     monkeypatch.setattr("reproduce.loaders.study.load_study", lambda name, gene_set: study)
     budget = {"n_splits": 1, "n_splits_by_method": {}, "preset": "smoke", "missing_rate": 0.5}
-    run = run_paper_tables(
-        "auto", ["alzheimer"], ResultsStore(tmp_path), epochs_by_gene_set={"alzheimer": 1}, give_up_hours=1e-4, **budget
-    )
+    store = ResultsStore(tmp_path / "trials")
+    options = {"epochs_by_gene_set": {"alzheimer": 1}, "give_up_hours": 1e-4}
+    run = run_paper_tables("auto", ["alzheimer"], store, tmp_path, **options, **budget)
+    exported = pd.read_parquet(tmp_path / "15_paper_tables-alzheimer.parquet")
+    assert len(exported) == len(run.rows) and "skipped" in set(exported["status"])
     assert run.data["samples"].tolist() == [60] and run.data["tumours"].tolist() == ["READ (20), KICH (20)"]
     status = run.rows.groupby("method")["status"].first()
     assert status["mice"] == status["pmi"] == "skipped" and status["median"] == status["knn_10"] == "ok"
@@ -72,7 +74,7 @@ def test_both_tables_are_run_and_what_is_too_costly_is_named(study, monkeypatch,
     paper_plots.beside_paper(table, axes)
     assert [t.get_text() for t in axes[1, 0].get_yticklabels()][::-1][0] == "Tissue median"
     with pytest.raises(ConfigError, match="no number for 'alzheimer'"):
-        run_paper_tables("auto", ["alzheimer"], ResultsStore(tmp_path), epochs_by_gene_set={}, **budget)
+        run_paper_tables("auto", ["alzheimer"], store, tmp_path, epochs_by_gene_set={}, **budget)
 
 
 def test_the_comparison_averages_over_splits_and_agrees_with_the_paper_s_order_if_it_does():
