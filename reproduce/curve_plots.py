@@ -25,7 +25,7 @@ _SCORES = {
 }
 
 
-def missing_rate_curves(table: pd.DataFrame, ax: Axes, *, lowest: float = -0.25) -> Axes:
+def missing_rate_curves(table: pd.DataFrame, ax: Axes, *, lowest: float = -0.4) -> Axes:
     """R² against the fraction hidden, one line a method, with 95 % bands over splits.
 
     Parameters
@@ -33,7 +33,7 @@ def missing_rate_curves(table: pd.DataFrame, ax: Axes, *, lowest: float = -0.25)
     table : DataFrame
         Of `reproduce.missingness_tables.curve_table`, one target.
     ax : Axes
-    lowest : float, default -0.25
+    lowest : float, default -0.4
         Where the axis may begin; lines that fall below leave the panel.
     """
     for (method, training), curve in table.groupby(["method", "training"], sort=False):
@@ -49,6 +49,7 @@ def missing_rate_curves(table: pd.DataFrame, ax: Axes, *, lowest: float = -0.25)
             ax.plot(band["missing_rate"].repeat(2), [band["low"].iloc[0], band["high"].iloc[0]], color=colour, lw=1)
     ax.axhline(0, color="0.7", lw=0.8, zorder=0)
     ax.set_xlim(0, 1)
+    ax.set_xticks([0.1, 0.3, 0.5, 0.7, 0.9])
     ax.set_ylim(max(lowest, min(ax.get_ylim()[0], -0.05)), 1)
     ax.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     ax.set_xlabel("hidden")
@@ -56,14 +57,14 @@ def missing_rate_curves(table: pd.DataFrame, ax: Axes, *, lowest: float = -0.25)
     return ax
 
 
-def curve_panels(table: pd.DataFrame, *, lowest: float = -0.25) -> Figure:
+def curve_panels(table: pd.DataFrame, *, lowest: float = -0.4) -> Figure:
     """One panel of `missing_rate_curves` a target, side by side, and one legend below them.
 
     Parameters
     ----------
     table : DataFrame
         Of `reproduce.missingness_tables.curve_table`.
-    lowest : float, default -0.25
+    lowest : float, default -0.4
     """
     targets = list(dict.fromkeys(table["target"]))
     fig, axes = new_figure(len(targets), width=3.2, height=4.0, sharey=True, squeeze=False)
@@ -125,6 +126,8 @@ def mechanism_dots(table: pd.DataFrame, score: str, ax: Axes, *, lowest: float |
         ax.set_xlim(left=lowest)
     if score != "bias":
         ax.set_xlim(right=1)
+    else:  # a wide interval must not squeeze all means together
+        ax.set_xlim(min(0.0, table[score].min()) - 0.3, max(0.0, table[score].max()) + 0.3)
     ax.set_xlabel(_SCORES[score])
     ax.grid(axis="x", color="0.92")
     return ax

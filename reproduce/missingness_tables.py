@@ -15,7 +15,7 @@ import pandas as pd
 
 from reproduce.errors import DataFormatError
 from reproduce.experiments import ResultsStore
-from reproduce.experiments.missingness import AT_EACH_RATE, ONCE, TrainedTrial, missingness_trials
+from reproduce.experiments.missingness import AT_EACH_RATE, METHODS, ONCE, TrainedTrial, missingness_trials
 from reproduce.files import atomic_path
 from reproduce.hypotheses import Contrast, corrected_t, overlap_ratio
 from reproduce.summaries import label_of
@@ -35,6 +35,11 @@ MECHANISM_WORDS = {
 MECHANISM_METRICS = {"r2": "r2", "r2_visible_mean": "paper_r2", "bias": "bias"}
 _CURVE = ["target", "method", "training"]
 _UNTOLD = "One split: there is no interval, so nothing is concluded."
+
+
+def percent(rate: float) -> str:
+    """A fraction in words: 50 %."""
+    return f"{100 * rate:.0f} %"
 
 
 def name_of(method: str, training: str) -> str:
@@ -141,23 +146,25 @@ def curve_table(results: pd.DataFrame, plan: Sequence[TrainedTrial], fingerprint
         interval = {"mean": contrast.mean, "low": contrast.low, "high": contrast.high}
         rows.append((*key, *interval.values(), *quartiles.values(), entries, contrast.n_splits))
     columns = ["scenario", *_CURVE, "missing_rate", "mean", "low", "high", "genes_p25", "genes_p75"]
-    return pd.DataFrame(rows, columns=[*columns, "entries_per_gene", "n_splits"])
+    return _by_target(pd.DataFrame(rows, columns=[*columns, "entries_per_gene", "n_splits"]))
+
+
+def _by_target(table: pd.DataFrame) -> pd.DataFrame:
+    """Target by target, in the order in which they first appear."""
+    position = {name: i for i, name in enumerate(dict.fromkeys(table["target"]))}
+    return table.sort_values("target", kind="stable", key=lambda names: names.map(position), ignore_index=True)
 
 
 def show_curves(table: pd.DataFrame) -> pd.DataFrame:
     """The table of `curve_table` as a reader wants it: one row per curve, one column per rate."""
     half = (table["high"] - table["low"]) / 2
     cells = [f"{mean:.3f}" + (f" ± {h:.3f}" if np.isfinite(h) else "") for mean, h in zip(table["mean"], half)]
-    shown = table.assign(cell=cells, hidden=[f"{rate:.0%} hidden" for rate in table["missing_rate"]])
-    columns = [f"{rate:.0%} hidden" for rate in sorted(table["missing_rate"].unique())]
+    shown = table.assign(cell=cells, hidden=[f"{percent(rate)} hidden" for rate in table["missing_rate"]])
+    columns = [f"{percent(rate)} hidden" for rate in sorted(table["missing_rate"].unique())]
     wide = shown.pivot(index=_CURVE, columns="hidden", values="cell").reindex(columns=columns).fillna("–")
     wide = wide.reindex(pd.MultiIndex.from_frame(shown[_CURVE].drop_duplicates())).reset_index()
     wide.columns.name = None
-    return _in_words(wide).sort_values("target", kind="stable", key=lambda c: c.map(_order(c)), ignore_index=True)
-
-
-def _order(names: pd.Series) -> dict[str, int]:
-    return {name: position for position, name in enumerate(dict.fromkeys(names))}
+    return _in_words(wide)
 
 
 def _in_words(table: pd.DataFrame) -> pd.DataFrame:
@@ -168,13 +175,19 @@ def _in_words(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def say_left_out(methods: Iterable[str]) -> str:
+    """Which methods this preset leaves out, so that an absent curve is not taken for an oversight."""
+    absent = [label_of(name) for name in METHODS if name not in set(methods)]
+    return f"Not run in this preset: {', '.join(absent)}." if absent else "The preset leaves no method out."
+
+
 def say_few_entries(table: pd.DataFrame) -> str:
     """At which rate and where the fewest entries are scored, and what that does to R²."""
     least = table.loc[table["entries_per_gene"].idxmin()]
     n = least["entries_per_gene"]
     return (
-        f"Where little is hidden, little is scored: at {least['missing_rate']:.0%} hidden a gene of {least['target']} "
-        f"has {n:.1f} entries. Around their own mean, the variation of n entries is smaller than around the true mean "
+        f"Where little is hidden, little is scored: at {percent(least['missing_rate'])} hidden a gene of "
+        f"{least['target']} has {n:.1f} entries. Around their own mean, the variation of n entries is smaller than around the true mean "
         f"by (n − 1)/n, which lowers R² for every method alike. So compare methods at a rate; that a curve rises at "
         "its left end is no merit of holes."
     )
@@ -237,8 +250,8 @@ def say_metric_gap(table: pd.DataFrame) -> str:
     gap = rows["paper_r2"] - rows["r2"]
     best = rows.loc[rows["r2"].idxmax()]
     one = (
-        f"Where low values are the likelier hidden ({best['missing_rate']:.0%} in all), {_named(best)} is best around "
-        f"the hidden entries' own mean, with R² {best['r2']:.3f}; the paper's metric gives it {best['paper_r2']:.3f}. "
+        f"Where low values are the likelier hidden ({percent(best['missing_rate'])} in all), {_named(best)} is best "
+        f"around the hidden entries' own mean, with R² {best['r2']:.3f}; the paper's metric gives it {best['paper_r2']:.3f}. "
         f"Its imputed values are off by {_with_interval(best['bias'], best['bias_low'], best['bias_high'])} sd."
     )
     return (
@@ -283,12 +296,12 @@ def advice_table(
     """
     by_tissue = split_scores(results, curves, fingerprint)
     pooled = split_scores(results, mechanisms, fingerprint, by_tissue=False)
+    return pd.concat([_by_target(_advice_of(by_tissue)), _advice_of(pooled)], ignore_index=True)
+
+
+def _advice_of(scores: pd.DataFrame) -> pd.DataFrame:
     keys = ["scenario", "target", "mechanism", "missing_rate"]
-    rows = [
-        (*key, *_best(group, key[0]))
-        for scores in (by_tissue, pooled)
-        for key, group in scores.groupby(keys, sort=False)
-    ]
+    rows = [(*key, *_best(group, key[0])) for key, group in scores.groupby(keys, sort=False)]
     return pd.DataFrame(rows, columns=[*keys, "best", "training", "r2", "not_worse", "n_splits"])
 
 
@@ -306,7 +319,7 @@ def show_advice(table: pd.DataFrame) -> pd.DataFrame:
         {
             "hidden": table["mechanism"].map(MECHANISM_WORDS),
             "target": table["target"],
-            "missing rate": table["missing_rate"].map("{:.0%}".format),
+            "missing rate": table["missing_rate"].map(percent),
             "best": [name_of(*pair) for pair in zip(table["best"], table["training"], strict=True)],
             "R²": table["r2"].map("{:.3f}".format),
             "not told apart from it": table["not_worse"].replace("", "–"),
@@ -339,7 +352,7 @@ def _advised(row: dict) -> tuple[str, str] | None:
 
 def _advice(run: list[dict]) -> str:
     low, high = run[0]["missing_rate"], run[-1]["missing_rate"]
-    rates = f"{low:.0%}" if low == high else f"{low * 100:.0f}–{high:.0%}"
+    rates = percent(low) if low == high else f"{100 * low:.0f}–{percent(high)}"
     r2 = [row["r2"] for row in run]
     scores = f"R² {r2[0]:.3f}" if len(run) == 1 else f"R² {min(r2):.3f} to {max(r2):.3f}"
     if _advised(run[0]) is None:
@@ -369,7 +382,8 @@ def robustness_table(results: pd.DataFrame, plan: Sequence[TrainedTrial], finger
         wide = _wide(group, "r2", ["missing_rate"])
         if {HALF, MOST} <= set(wide):
             rows.append((*key, *_difference(wide[HALF], wide[MOST], key[0])))
-    return pd.DataFrame(rows, columns=["scenario", *_CURVE, "half", "most", "difference", "low", "high", "n_splits"])
+    columns = ["scenario", *_CURVE, "half", "most", "difference", "low", "high", "n_splits"]
+    return _by_target(pd.DataFrame(rows, columns=columns))
 
 
 def _difference(before: pd.Series, after: pd.Series, scenario: str) -> tuple:
@@ -380,7 +394,7 @@ def _difference(before: pd.Series, after: pd.Series, scenario: str) -> tuple:
 
 def show_robustness(table: pd.DataFrame) -> pd.DataFrame:
     """The table of `robustness_table` as a reader wants it."""
-    names = {"half": f"R², {HALF:.0%} hidden", "most": f"R², {MOST:.0%} hidden"}
+    names = {"half": f"R², {percent(HALF)} hidden", "most": f"R², {percent(MOST)} hidden"}
     return _show_differences(table, ["target", "method", "network trained"], names)
 
 
@@ -396,7 +410,8 @@ def _show_differences(table: pd.DataFrame, keys: list[str], names: dict[str, str
 def say_robustness(table: pd.DataFrame) -> str:
     """Who loses least and most between half and nine tenths hidden, among methods that are of use at half."""
     if table.empty:
-        return f"This preset does not fill both at {HALF:.0%} and at {MOST:.0%} hidden, so robustness is not measured."
+        rates = f"{percent(HALF)} and at {percent(MOST)}"
+        return f"This preset does not fill both at {rates} hidden, so robustness is not measured."
     if (table["n_splits"] < 2).any():
         return _UNTOLD
     lines = []
@@ -415,8 +430,8 @@ def say_robustness(table: pd.DataFrame) -> str:
         ]
         lines.append(f"- {target}: {'; '.join(words)}.")
     head = (
-        f"From {HALF:.0%} to {MOST:.0%} hidden, of the methods with at least half of the best R² at {HALF:.0%}, "
-        "these lose least and most:"
+        f"From {percent(HALF)} to {percent(MOST)} hidden, of the methods with at least half of the best R² at "
+        f"{percent(HALF)}, these lose least and most:"
     )
     return "\n".join([head, "", *lines])
 
@@ -442,12 +457,12 @@ def retraining_table(results: pd.DataFrame, plan: Sequence[TrainedTrial], finger
         if {ONCE, AT_EACH_RATE} <= set(wide):
             rows.append((*key, *_difference(wide[ONCE], wide[AT_EACH_RATE], key[0])))
     columns = ["scenario", "target", "method", "missing_rate", "once", "at_each", "difference", "low", "high"]
-    return pd.DataFrame(rows, columns=[*columns, "n_splits"])
+    return _by_target(pd.DataFrame(rows, columns=[*columns, "n_splits"]))
 
 
 def show_retraining(table: pd.DataFrame) -> pd.DataFrame:
     """The table of `retraining_table` as a reader wants it."""
-    rates = table["missing_rate"].map("{:.0%}".format)
+    rates = table["missing_rate"].map(percent)
     shown = table.assign(training="", **{"missing rate": rates})
     names = {"once": f"R², {ONCE}", "at_each": f"R², {AT_EACH_RATE}"}
     return _show_differences(shown, ["target", "method", "missing rate"], names)
@@ -475,7 +490,7 @@ def say_retraining(table: pd.DataFrame) -> str:
 def _where(word: str, rows: pd.DataFrame) -> list[str]:
     """At which rates of which targets, if anywhere."""
     parts = [
-        f"{target} at {', '.join(f'{rate:.0%}' for rate in sorted(group['missing_rate']))}"
+        f"{target} at {', '.join(map(percent, sorted(group['missing_rate'])))}"
         for target, group in rows.groupby("target", sort=False)
     ]
     return [f"{word}: {'; '.join(parts)}."] if parts else []

@@ -86,8 +86,10 @@ def test_a_curve_is_the_mean_over_splits_within_each_target(results, curves):
         assert row["n_splits"] == SEEDS and row["entries_per_gene"] == pytest.approx(90)
     assert len(table) == 4 * (2 * 3 + 3 + 1)  # targets × (methods × rates, PMI once, PMI at one rate)
     shown = tables.show_curves(table)
-    assert list(shown.columns[-3:]) == ["10% hidden", "50% hidden", "90% hidden"] and "–" in set(shown["10% hidden"])
-    assert "at 10% hidden a gene of GTEx Colon has 10.0 entries" in tables.say_few_entries(table)
+    assert list(shown.columns[-3:]) == ["10 % hidden", "50 % hidden", "90 % hidden"] and "–" in set(
+        shown["10 % hidden"]
+    )
+    assert "at 10 % hidden a gene of GTEx Colon has 10.0 entries" in tables.say_few_entries(table)
 
 
 def test_differences_are_paired_split_by_split(results, curves):
@@ -132,14 +134,14 @@ def test_advice_names_the_best_and_those_not_told_from_it(results, curves, mecha
     lung = table.query("target == 'GTEx Lung' and mechanism == 'mcar'").set_index("missing_rate")
     assert lung.loc[0.1, "not_worse"] == ""  # 0.87 against 0.68 with a noise of less than 0.01
     line = next(row for row in tables.say_advice(table).splitlines() if row.startswith("- GTEx Lung"))
-    assert "at 10–90% **Conditional Gaussian**" in line
+    assert "at 10–90 % **Conditional Gaussian**" in line
     # raise PMI where most is hidden: it becomes the best there, and the sentence parts the range
     raised = results["value"].where(
         ~((results["method"] == "pmi") & (results["missing_rate"] == 0.9)), results["value"] + 0.3
     )
     changed = tables.say_advice(tables.advice_table(results.assign(value=raised), curves, mechanisms, "data"))
     line = next(row for row in changed.splitlines() if row.startswith("- GTEx Lung"))
-    assert "at 10–50% **Conditional Gaussian**" in line and f"at 90% **PMI, trained {ONCE}**" in line
+    assert "at 10–50 % **Conditional Gaussian**" in line and f"at 90 % **PMI, trained {ONCE}**" in line
     # a rival whose splits scatter around the best one's cannot be told from it
     copy = results[results["method"] == "gaussian"].set_index(["missing_rate", "mechanism", "scenario", "seed", "level",
                                                                "group", "metric", "test"])["value"]  # fmt: skip
@@ -167,7 +169,7 @@ def test_sentences_follow_their_tables(results, curves):
     gained = tables.retraining_table(results, curves, "data")
     assert "better in 4 and worse in 0 of 4" in tables.say_retraining(gained)
     worse = tables.say_retraining(gained.assign(low=-0.2, high=-0.1, difference=-0.15))
-    assert "better in 0 and worse in 4 of 4" in worse and "; LUAD at 50%" in worse
+    assert "better in 0 and worse in 4 of 4" in worse and "; LUAD at 50 %" in worse
 
 
 def test_one_split_concludes_nothing(results, curves):
