@@ -30,7 +30,8 @@ DOCUMENTS = {
     "changelog": ROOT / "CHANGELOG.md",
 }
 DATA_HELP = (
-    "embedded, student-p53 or gtex-tcga-p53; auto (default): what the folder in REPRODUCE_DATA holds, else embedded"
+    "embedded, student-p53 or gtex-tcga-p53; auto (default): what the folder in REPRODUCE_DATA holds, else embedded. "
+    "Notebook 08 also takes gtex-v8-tissues, 15 rnaseqdb and gtex-v8"
 )
 
 

@@ -24,6 +24,8 @@ IN_PLACE = (
 )  # fmt: skip
 INDUCTIVE = (*(name for name in IN_PLACE if not name.startswith("missforest")), "iterative_forest")
 FEWEST_SAMPLES = 10
+#: Preparations whose values need no logarithm.
+ALREADY_LOGARITHMIC = ("log2_tpm", "tmm_inverse_normal")
 TRANSFERRED = ("median", "knn_10", "gain", "pmi", "gaussian")
 
 
@@ -70,6 +72,7 @@ def paper_plan(
     network_epochs: int,
     preset: str,
     missing_rate: float = 0.5,
+    transform: str = "log1p",
 ) -> list[Trial]:
     """One of the paper's tables: every method in place and inductively, and some transferred to each tumour.
 
@@ -83,6 +86,8 @@ def paper_plan(
     network_epochs : int
     preset : str
     missing_rate : float, default 0.5
+    transform : {"raw", "log1p", "log1p_depth"}
+        "raw" for values that are prepared on a logarithmic or normal scale.
 
     Returns
     -------
@@ -98,6 +103,7 @@ def paper_plan(
     normal, tumours = fitted_cohort(study), tumour_cohorts(study)
     common = {"n_splits": n_splits, "n_splits_by_method": n_splits_by_method, "preset": preset, "gene_set": gene_set}
     common |= {"hyperparameters": network_budget(network_epochs), "missing_rate": missing_rate, "train": normal}
+    common |= {"transform": transform}
     trials = comparison_trials(IN_PLACE, "in_place", test=normal, **common)
     trials += comparison_trials(INDUCTIVE, "inductive", test=normal, **common)
     if tumours:
@@ -138,6 +144,7 @@ def run_paper_tables(
     *,
     epochs_by_gene_set: Mapping[str, int],
     max_donors: int = 0,
+    preparation: str = "",
     give_up_hours: float | None = None,
     n_jobs: int = 1,
     **budget: object,
@@ -156,6 +163,8 @@ def run_paper_tables(
         Longest training of a network.
     max_donors : int, default 0
         Of the normal tissue; 0 for all.
+    preparation : {"", "tpm", "log2_tpm", "tmm_inverse_normal"}
+        Of the study "gtex-v8" alone, see `reproduce.loaders.preparation`; empty for its default and for other studies.
     give_up_hours : float, optional
         A trial that is estimated to take longer is given up on, with a row that says so.
     n_jobs : int, default 1
@@ -177,8 +186,11 @@ def run_paper_tables(
     for gene_set in gene_sets:
         if gene_set not in epochs_by_gene_set:
             raise ConfigError(f"epochs_by_gene_set has no number for {gene_set!r}; give one.")
-        study = with_few_donors(load_study(companion_source(data, "genome"), gene_set=gene_set), max_donors)
-        trials = paper_plan(study, gene_set, network_epochs=epochs_by_gene_set[gene_set], **budget)
+        source = companion_source(data, "genome")
+        study = load_study(source, gene_set=gene_set, preparation=preparation or None)
+        study = with_few_donors(study, max_donors)
+        scale = {"transform": "raw" if preparation in ALREADY_LOGARITHMIC else "log1p"}
+        trials = paper_plan(study, gene_set, network_epochs=epochs_by_gene_set[gene_set], **scale, **budget)
         grid = run_grid(trials, study, store, n_jobs, give_up_hours=give_up_hours)
         store.export(Path(results_folder) / f"15_paper_tables-{gene_set}.parquet", trials, study)
         rows.append(grid.rows)

@@ -46,6 +46,8 @@ _DEFAULT_GENES = {"gtex-v8-tissues": ALL_GENES, "embedded-tissues": ALL_GENES}
 
 #: By kind of data: the real source and the simulation that `companion_source` chooses from.
 COMPANIONS = {"tissues": ("gtex-v8-tissues", "embedded-tissues"), "genome": ("rnaseqdb", "embedded-tissues")}
+#: Chosen by name alone: the whole of GTEx takes minutes to read.
+_ALSO = {"tissues": (), "genome": ("gtex-v8",)}
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def companion_source(data: str | None, kind: str) -> str:
         raise ConfigError(f"Unknown kind {kind!r} of data; known are {', '.join(COMPANIONS)}.")
     real, simulation = COMPANIONS[kind]
     data = data or "auto"
-    if data in (real, simulation):
+    if data in (real, simulation, *_ALSO[kind]):
         return data
     if data != "auto" and data not in SOURCES:
         raise ConfigError(f"Unknown data {data!r}; known are {', '.join(SOURCES)} and auto.")

@@ -52,7 +52,7 @@ def test_few_donors_keep_their_samples_and_change_the_identity(study):
 
 def test_both_tables_are_run_and_what_is_too_costly_is_named(study, monkeypatch, tmp_path):
     monkeypatch.setattr("reproduce.loaders.study.companion_source", lambda data, kind: f"{data}-{kind}")
-    monkeypatch.setattr("reproduce.loaders.study.load_study", lambda name, gene_set: study)
+    monkeypatch.setattr("reproduce.loaders.study.load_study", lambda name, **options: study)
     budget = {"n_splits": 1, "n_splits_by_method": {}, "preset": "smoke", "missing_rate": 0.5}
     store = ResultsStore(tmp_path / "trials")
     options = {"epochs_by_gene_set": {"alzheimer": 1}, "give_up_hours": 1e-4}

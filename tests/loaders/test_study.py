@@ -293,6 +293,7 @@ def test_a_companion_is_real_where_its_files_are_and_simulated_where_not(student
     assert companion_source("student-p53", "tissues") == "embedded-tissues"
     assert companion_source("embedded", "genome") == companion_source("embedded", "tissues") == "embedded-tissues"
     assert companion_source("rnaseqdb", "genome") == "rnaseqdb"
+    assert companion_source("gtex-v8", "genome") == "gtex-v8"
     monkeypatch.delenv("REPRODUCE_DATA")
     assert companion_source("auto", "genome") == companion_source(None, "tissues") == "embedded-tissues"
     for wrong in (("gtex", "tissues"), ("auto", "genomes")):
