@@ -1,0 +1,152 @@
+"""Scores a donor's blood as the surrogate of its other tissues, where blood was measured whole; never draws.
+
+The question is what a blood sample tells of the rest of a person. So it is asked of donors who have one; blood is
+never among what is hidden, and never among what is scored: a test donor's lung has holes, its blood has none, and all
+scores, the overall ones too, are of the other tissues. That is another way of hiding than a `Trial` knows, so the
+study is given a fingerprint of its own (`blood_study`) and its trials are run here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from reproduce.errors import ConfigError
+from reproduce.experiments.grid import TrialsFailedError
+from reproduce.experiments.plans import comparison_trials, network_budget
+from reproduce.experiments.provenance import code_fingerprint
+from reproduce.experiments.rows import CohortRows, prepare_rows
+from reproduce.experiments.running import Fits
+from reproduce.experiments.store import ResultsStore
+from reproduce.experiments.trials import Trial, TrialResult, tidy_rows
+from reproduce.metrics import score
+
+BLOOD = "Whole Blood"
+METHODS = ("median", "surrogate", "pmi")
+#: Tissues of fewer samples are left out: a split could put all of them on one side.
+FEWEST_SAMPLES = 10
+_COHORT = "GTEx"
+
+
+def donors_with(study, tissue: str = BLOOD):
+    """The study's donors who gave a tissue, with all their samples.
+
+    Parameters
+    ----------
+    study : reproduce.loaders.study.Study
+    tissue : str, default "Whole Blood"
+
+    Returns
+    -------
+    Study
+        With a fingerprint of its own; tissues of fewer than `FEWEST_SAMPLES` samples are left out.
+
+    Raises
+    ------
+    ConfigError
+        If nobody gave it.
+    """
+    obs = study.cohorts[_COHORT].obs
+    having = set(obs.loc[obs["tissue"] == tissue, "donor"])
+    if not having:
+        known = ", ".join(sorted(obs["tissue"].unique()))
+        raise ConfigError(f"No donor of study {study.name!r} gave {tissue!r}; its tissues are {known}.")
+    chosen = obs["donor"].isin(having)
+    sizes = obs.loc[chosen, "tissue"].value_counts()
+    enough = obs["tissue"].isin(sizes.index[sizes >= FEWEST_SAMPLES])
+    note = f"{len(having)} of {obs['donor'].nunique()} donors, who gave {tissue}"
+    return study.keeping({_COHORT: (chosen & enough).to_numpy()}, note)
+
+
+def blood_study(study):
+    """The donors who gave blood, with a fingerprint that says that blood is seen whole and by which code."""
+    kept = donors_with(study, BLOOD)
+    identity = f"{kept.fingerprint}|{BLOOD} seen whole|{code_fingerprint(__name__)}"
+    return replace(kept, fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:12])
+
+
+def blood_plan(
+    *, n_splits: int, network_epochs: int, preset: str, missing_rate: float = 0.5, gene_set: str = "all"
+) -> list[Trial]:
+    """The donor's own blood, the tissue median, and PMI, on the same donors.
+
+    Parameters
+    ----------
+    n_splits, network_epochs : int
+    preset : str
+    missing_rate : float, default 0.5
+        Of the other tissues.
+    gene_set : str, default "all"
+
+    Returns
+    -------
+    list of Trial
+    """
+    settings = network_budget(network_epochs) | {"surrogate": {"surrogate": BLOOD}}
+    common = {"preset": preset, "missing_rate": missing_rate, "gene_set": gene_set, "train": _COHORT, "test": _COHORT}
+    return comparison_trials(METHODS, "inductive", n_splits=n_splits, hyperparameters=settings, **common)
+
+
+def run_blood(trials: Iterable[Trial], study, store: ResultsStore) -> pd.DataFrame:
+    """Run what is not stored, and read all.
+
+    Parameters
+    ----------
+    trials : iterable of Trial
+        Of `blood_plan`.
+    study : reproduce.loaders.study.Study
+        Of `blood_study`.
+    store : ResultsStore
+
+    Returns
+    -------
+    DataFrame
+        Columns as in `reproduce.experiments.trials.COLUMNS`.
+
+    Raises
+    ------
+    TrialsFailedError
+        If a trial failed earlier and is stored as such; whatever a method raises now goes through.
+    """
+    trials = list(trials)
+    for trial in trials:
+        if not store.done(trial.trial_id(study.fingerprint)):
+            store.write(_run(trial, study))
+    rows = store.read([trial.trial_id(study.fingerprint) for trial in trials])
+    if (rows["status"] != "ok").any():
+        raise TrialsFailedError(str(rows.loc[rows["status"] != "ok", "error"].iloc[0]))
+    return rows
+
+
+def seeing_blood(target: CohortRows) -> CohortRows:
+    """The rows to fill with nothing hidden in blood."""
+    blood = (target.obs["tissue"] == BLOOD).to_numpy()[:, None]
+    visible = np.where(blood, target.truth, target.visible)
+    return replace(target, visible=visible, evaluation_mask=target.evaluation_mask & ~blood)
+
+
+def _run(trial: Trial, study) -> TrialResult:
+    fitted, (target,) = prepare_rows(trial, study)
+    target = seeing_blood(target)
+    imputer, fit_seconds = Fits().get(trial, fitted)
+    start = time.perf_counter()
+    filled = np.asarray(imputer.transform(target.frame(), covariates=target.covariates(trial)))
+    seconds = {"fit_seconds": fit_seconds, "impute_seconds": time.perf_counter() - start}
+    others = (target.obs["tissue"] != BLOOD).to_numpy()
+    scores = score(
+        target.truth[others],
+        filled[others],
+        target.evaluation_mask[others],
+        groups=target.obs["tissue"][others],
+        genes=list(target.genes),
+    )
+    rows = tidy_rows(trial, study, scores, status="ok", error="", **seconds)
+    trial_id, history = trial.trial_id(study.fingerprint), getattr(imputer, "history_", None)
+    if history is not None:
+        history = pd.DataFrame(history).assign(trial_id=trial_id, method=trial.method, seed=int(trial.seed))
+    return TrialResult(trial_id, rows, history)

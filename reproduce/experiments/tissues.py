@@ -1,0 +1,70 @@
+"""Lists the trials that fill all tissues at once; never runs one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reproduce.experiments.plans import comparison_trials, network_budget
+from reproduce.experiments.trials import ORACLE, Trial
+
+#: Cohort that holds the tissues.
+COHORT = "GTEx"
+#: A second Gaussian: one mean and covariance for all tissues, to show what knowing the tissue is worth.
+POOLED = {"group": None}
+#: Networks whose learned tissue embeddings are looked at.
+EMBEDDED = ("pmi", "gain")
+
+
+def tissue_plan(
+    methods: Iterable[str],
+    *,
+    n_splits: int,
+    network_epochs: int,
+    preset: str,
+    missing_rate: float = 0.5,
+    gene_set: str = "all",
+    oracle: bool = False,
+) -> list[Trial]:
+    """Each method fitted on all tissues of the training donors, scored on as many test samples of every tissue.
+
+    Parameters
+    ----------
+    methods : iterable of str
+        Keys of `reproduce.imputers.METHODS`; with "gaussian" there is also one that knows no tissue.
+    n_splits : int
+    network_epochs : int
+        The budget of each network, as in the case study: many tissues are no reason for another setting.
+    preset : str
+    missing_rate : float, default 0.5
+    gene_set : str, default "all"
+    oracle : bool, default False
+        Add the best attainable score, which only a simulated study has.
+
+    Returns
+    -------
+    list of Trial
+
+    Raises
+    ------
+    ConfigError
+        For whatever `comparison_trials` refuses.
+    """
+    methods = tuple(methods)
+    common = {"n_splits": n_splits, "preset": preset, "missing_rate": missing_rate, "gene_set": gene_set}
+    common |= {"train": COHORT, "test": COHORT, "scored_rows": "tissue_balanced"}
+    trials = comparison_trials(
+        (*methods, *([ORACLE] if oracle else [])), "inductive", hyperparameters=network_budget(network_epochs), **common
+    )
+    if "gaussian" in methods:
+        trials += comparison_trials(("gaussian",), "inductive", hyperparameters={"gaussian": POOLED}, **common)
+    return trials
+
+
+def is_pooled(trial: Trial) -> bool:
+    """Whether a trial is of the Gaussian that knows no tissue."""
+    return trial.method == "gaussian" and dict(trial.hyperparameters) == POOLED
+
+
+def embedding_trials(trials: Iterable[Trial]) -> list[Trial]:
+    """Those trials of a plan whose networks learn an embedding of the tissues."""
+    return [trial for trial in trials if trial.method in EMBEDDED]
