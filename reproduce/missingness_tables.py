@@ -6,7 +6,7 @@ number of comparisons. Comparisons are paired: both sides meet the same donors a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from reproduce.errors import DataFormatError
 from reproduce.experiments import ResultsStore
 from reproduce.experiments.missingness import AT_EACH_RATE, METHODS, ONCE, TrainedTrial, missingness_trials
 from reproduce.files import atomic_path
-from reproduce.hypotheses import Contrast, corrected_t, overlap_ratio
+from reproduce.hypotheses import MARGIN, Contrast, corrected_t, overlap_ratio
 from reproduce.summaries import label_of
 
 #: Robustness compares the score where this much is hidden with the score where half is.
@@ -97,14 +97,16 @@ def split_scores(
         training=rows["trial_id"].map({key: each.training for key, each in planned.items()}),
         value=rows["value"].astype(float),
     )
-    # in the plan's order, wherever the rows came from
-    order = {}
-    for trial_id, each in planned.items():
-        order |= {(trial_id, test): len(order) + i for i, test in enumerate(each.trial.test.split("+"))}
-    place = [order[pair] for pair in zip(rows["trial_id"], rows["test"], strict=True)]
-    rows = rows.assign(place=place).sort_values(["place", "target", "metric"], kind="stable")
     columns = ["scenario", "mechanism", "missing_rate", *_CURVE, "seed", "metric", "value", "n_evaluated"]
-    return rows[columns].reset_index(drop=True)
+    return _in_plan_order(rows, planned)[columns]
+
+
+def _in_plan_order(rows: pd.DataFrame, planned: Mapping[str, TrainedTrial]) -> pd.DataFrame:
+    """Rows trial by trial and cohort by cohort as the plan lists them, wherever they came from."""
+    pairs = [(trial_id, test) for trial_id, each in planned.items() for test in each.trial.test.split("+")]
+    order = {pair: place for place, pair in enumerate(pairs)}
+    place = [order[pair] for pair in zip(rows["trial_id"], rows["test"], strict=True)]
+    return rows.assign(place=place).sort_values(["place", "target", "metric"], kind="stable", ignore_index=True)
 
 
 def _wide(scores: pd.DataFrame, metric: str, columns: list[str]) -> pd.DataFrame:
@@ -187,9 +189,9 @@ def say_few_entries(table: pd.DataFrame) -> str:
     n = least["entries_per_gene"]
     return (
         f"Where little is hidden, little is scored: at {percent(least['missing_rate'])} hidden a gene of "
-        f"{least['target']} has {n:.1f} entries. Around their own mean, the variation of n entries is smaller than around the true mean "
-        f"by (n − 1)/n, which lowers R² for every method alike. So compare methods at a rate; that a curve rises at "
-        "its left end is no merit of holes."
+        f"{least['target']} has {n:.1f} entries. Around their own mean, the variation of n entries is smaller than "
+        "around the true mean by (n − 1)/n, which lowers R² for every method alike. So compare methods at a rate; "
+        "that a curve rises at its left end is no merit of holes."
     )
 
 
@@ -251,8 +253,9 @@ def say_metric_gap(table: pd.DataFrame) -> str:
     best = rows.loc[rows["r2"].idxmax()]
     one = (
         f"Where low values are the likelier hidden ({percent(best['missing_rate'])} in all), {_named(best)} is best "
-        f"around the hidden entries' own mean, with R² {best['r2']:.3f}; the paper's metric gives it {best['paper_r2']:.3f}. "
-        f"Its imputed values are off by {_with_interval(best['bias'], best['bias_low'], best['bias_high'])} sd."
+        f"around the hidden entries' own mean, with R² {best['r2']:.3f}; the paper's metric gives it "
+        f"{best['paper_r2']:.3f}. Its imputed values are off by "
+        f"{_with_interval(best['bias'], best['bias_low'], best['bias_high'])} sd."
     )
     return (
         f"{one} Over all methods the paper's metric adds {gap.min():.3f} to {gap.max():.3f} to R², credit for hidden "
@@ -336,7 +339,7 @@ def say_advice(table: pd.DataFrame) -> str:
     for (mechanism, target), group in table.groupby(["mechanism", "target"], sort=False):
         ordered = group.sort_values("missing_rate").to_dict("records")
         parts = [_advice(list(run)) for _, run in groupby(ordered, key=_advised)]
-        lines.append(f"- {target}, hidden {MECHANISM_WORDS[mechanism]}: {'; '.join(parts)}.")
+        lines.append(f"- {target} (hidden: {MECHANISM_WORDS[mechanism]}): {'; '.join(parts)}.")
     if (table["n_splits"] < 2).any():
         return "\n".join([f"{_UNTOLD} The highest scores:", "", *lines])
     head = (
@@ -347,7 +350,7 @@ def say_advice(table: pd.DataFrame) -> str:
 
 
 def _advised(row: dict) -> tuple[str, str] | None:
-    return (row["best"], row["training"]) if row["r2"] > 0 else None
+    return (row["best"], row["training"]) if row["r2"] > MARGIN else None
 
 
 def _advice(run: list[dict]) -> str:
@@ -356,7 +359,7 @@ def _advice(run: list[dict]) -> str:
     r2 = [row["r2"] for row in run]
     scores = f"R² {r2[0]:.3f}" if len(run) == 1 else f"R² {min(r2):.3f} to {max(r2):.3f}"
     if _advised(run[0]) is None:
-        return f"at {rates} **none** does better than the hidden entries' mean would (highest {scores})"
+        return f"at {rates} **none** beats the hidden entries' own mean by more than {MARGIN:g} (highest {scores})"
     rivals = list(dict.fromkeys(name for row in run for name in row["not_worse"].split("; ") if name))
     named = name_of(run[0]["best"], run[0]["training"])
     return f"at {rates} **{named}** ({scores})" + (f" [{'; '.join(rivals)}]" if rivals else "")
