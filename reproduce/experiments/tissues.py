@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from reproduce.errors import ConfigError
+from reproduce.experiments.paper_tables import with_few_donors
 from reproduce.experiments.plans import comparison_trials, network_budget
 from reproduce.experiments.trials import ORACLE, Trial
 
@@ -13,6 +15,42 @@ COHORT = "GTEx"
 POOLED = {"group": None}
 #: Networks whose learned tissue embeddings are looked at.
 EMBEDDED = ("pmi", "gain")
+
+
+def tissue_study(study, *, n_donors: int = 0, min_samples: int = 0):
+    """The study with some donors, drawn, and without the tissues of which too few samples remain.
+
+    As many test samples of every tissue are scored as the rarest has, so that one rare tissue costs all of them.
+
+    Parameters
+    ----------
+    study : reproduce.loaders.study.Study
+    n_donors : int, default 0
+        0 keeps all.
+    min_samples : int, default 0
+        Fewest samples of a tissue, training and test donors together.
+
+    Returns
+    -------
+    Study
+        The same one if nothing is left out.
+
+    Raises
+    ------
+    ConfigError
+        If fewer than two tissues remain.
+    """
+    study = with_few_donors(study, n_donors)
+    tissue = study.cohorts[COHORT].obs["tissue"]
+    sizes = tissue.value_counts()
+    sizes = sizes[sizes > 0]
+    rare = sizes[sizes < min_samples]
+    if len(sizes) - len(rare) < 2:
+        raise ConfigError(f"{len(sizes) - len(rare)} tissue(s) have {min_samples} samples; lower min_samples.")
+    if rare.empty:
+        return study
+    note = f"{len(rare)} tissues of fewer than {min_samples} samples are left out: {', '.join(sorted(rare.index))}"
+    return study.keeping({COHORT: (~tissue.isin(rare.index)).to_numpy()}, note)
 
 
 def tissue_plan(
