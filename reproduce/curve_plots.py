@@ -39,7 +39,7 @@ def missing_rate_curves(table: pd.DataFrame, ax: Axes, *, lowest: float = -0.4) 
     for (method, training), curve in table.groupby(["method", "training"], sort=False):
         curve, colour = curve.sort_values("missing_rate"), colour_of(method)
         filled = dict(marker="o", ms=3.5, mec=colour, mfc="white" if training == ONCE else colour)
-        if len(curve) == 1 or training == AT_EACH_RATE:
+        if len(curve) == 1:
             filled |= {"ms": 4.5}  # a point alone must be seen beside the other curve of its network
         ax.plot(curve["missing_rate"], curve["mean"], color=colour, ls=_LINES[training], lw=1.5, **filled)
         known = np.isfinite(curve["low"])
@@ -67,7 +67,7 @@ def curve_panels(table: pd.DataFrame, *, lowest: float = -0.4) -> Figure:
     lowest : float, default -0.4
     """
     targets = list(dict.fromkeys(table["target"]))
-    fig, axes = new_figure(len(targets), width=3.2, height=4.0, sharey=True, squeeze=False)
+    fig, axes = new_figure(len(targets), width=3.2, height=4.6, sharey=True, squeeze=False)
     for target, ax in zip(targets, axes[0], strict=True):
         missing_rate_curves(table[table["target"] == target], ax, lowest=lowest)
         ax.set_title(target)
