@@ -18,6 +18,10 @@ NAMES = [
     "04_transfer_to_tumours",
     "05_hypothesis_tests",
     "06_ablations",
+    "07_missingness",
+    "08_tissues_and_genes",
+    "15_paper_tables",
+    "16_claims",
 ]
 
 
@@ -98,3 +102,11 @@ def test_the_defaults_are_those_of_quick(repository, graph):
     ).items():
         for key, value in values.items():
             assert graph[name].defaults[key] == value, (name, key)
+
+
+@pytest.mark.parametrize("preset", ["alzheimer", "protein_coding"])
+def test_the_paper_s_own_presets_name_its_gene_sets_and_preparation(repository, graph, preset):
+    values = read_preset(repository / "notebooks" / "presets" / f"{preset}.yaml")
+    resolved = resolve_parameters(graph, (preset, values))["15_paper_tables"]
+    assert resolved["gene_sets"] == [preset] == list(resolved["epochs_by_gene_set"])
+    assert resolved["preparation"] == "tmm_inverse_normal" and resolved["max_donors"] == 0
