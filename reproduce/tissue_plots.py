@@ -116,7 +116,7 @@ def gene_extremes(table: pd.DataFrame, methods: pd.DataFrame, ax: Axes, *, lowes
     ax.set_yticks(y, table["gene"], size=7.5)
     ax.set_ylim(-0.7, len(table) - 0.3)
     ax.axvline(0, color="0.6", lw=0.8, zorder=0)
-    ax.set_xlim(right=1)
+    ax.set_xlim(right=1.02)
     ax.set_xlabel("R² of the gene, tissues pooled")
     ax.grid(color="0.93")
     _legend(names, ax, loc="center left", bbox_to_anchor=(1.01, 0.5))
@@ -124,14 +124,14 @@ def gene_extremes(table: pd.DataFrame, methods: pd.DataFrame, ax: Axes, *, lowes
 
 
 def blood_scores(table: pd.DataFrame, ax: Axes) -> Axes:
-    """R² in each tissue of the donor's blood, of the tissue median and of PMI; `table` of
+    """Median R² over genes in each tissue, of the donor's blood, of the tissue median and of PMI; `table` of
     `reproduce.tissue_tables.blood_table`.
 
     The axis is linear from −1 to 1 and logarithmic beyond.
     """
     order = list(dict.fromkeys(table["tissue"]))
     places = {tissue: len(order) - 1 - position for position, tissue in enumerate(order)}
-    wide = table.pivot(index="tissue", columns="method", values="r2")
+    wide = table.pivot(index="tissue", columns="method", values="r2_p50")
     colours = tissue_table()["colour"]
     ax.hlines([places[t] for t in wide.index], wide.min(axis=1), wide.max(axis=1), color="0.8", lw=1, zorder=1)
     for method in ("surrogate", "median", "pmi"):
@@ -153,7 +153,7 @@ def blood_scores(table: pd.DataFrame, ax: Axes) -> Axes:
                 mec="0.3", mew=0.3, clip_on=False)  # fmt: skip
     ax.tick_params(axis="y", length=0, pad=8)
     ax.set_ylim(-0.7, len(order) - 0.3)
-    ax.set_xlabel("R² (mean over genes); logarithmic below −1")
+    ax.set_xlabel("R² (median over genes); logarithmic below −1")
     ax.grid(axis="x", color="0.93")
     ax.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3)
     return ax
