@@ -6,8 +6,8 @@ likes, since its first layer scales it back.
 **Number.** The silhouette of a grouping (Rousseeuw 1987): for a tissue with mean distance a to the others of its group
 and b to the nearest other group, (b − a) / max(a, b); averaged over tissues. It is compared with the silhouettes of
 the same points under permuted group labels, and p is the fraction of permutations that reach it, the grouping itself
-counted among them. Groupings: "brain", the brain's regions against all other tissues; "organ", GTEx's organs of which
-there are at least two tissues.
+counted among them. Groupings: "brain", the brain's regions against all other tissues, averaged over the regions only,
+since nobody claims that all other tissues are alike; "organ", GTEx's organs of which there are at least two tissues.
 
 **Reference.** The tissues' mean expression, treated alike: what could be had without a network.
 """
@@ -148,7 +148,7 @@ def grouping(tissues: Iterable[str], group: str) -> pd.Series:
     return labels[labels.groupby(labels).transform("size") > 1]
 
 
-def silhouettes(distances: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def silhouettes(distances: np.ndarray, codes: np.ndarray, *, of_group: int | None = None) -> np.ndarray:
     """Mean silhouette of the same points under many groupings at once.
 
     Parameters
@@ -156,6 +156,8 @@ def silhouettes(distances: np.ndarray, codes: np.ndarray) -> np.ndarray:
     distances : ndarray (n_points, n_points)
     codes : ndarray of int (n_groupings, n_points)
         Group of each point, 0, 1, …; a point alone in its group counts 0, as in scikit-learn.
+    of_group : int, optional
+        Average over the points of this group only.
 
     Returns
     -------
@@ -169,11 +171,17 @@ def silhouettes(distances: np.ndarray, codes: np.ndarray) -> np.ndarray:
     others = np.where(member | (sizes == 0), np.inf, sums / np.maximum(sizes, 1)).min(axis=2)
     larger = np.maximum(own, others)
     each = np.divide(others - own, larger, out=np.zeros_like(own), where=(own_size > 1) & (larger > 0))
-    return each.mean(axis=1)
+    counted = np.ones(codes.shape, bool) if of_group is None else codes == of_group
+    return np.where(counted, each, 0.0).sum(axis=1) / counted.sum(axis=1)
 
 
 def cluster_test(
-    points: pd.DataFrame, labels: pd.Series, *, seed: int = 0, n_permutations: int = N_PERMUTATIONS
+    points: pd.DataFrame,
+    labels: pd.Series,
+    *,
+    of_group: str | None = None,
+    seed: int = 0,
+    n_permutations: int = N_PERMUTATIONS,
 ) -> dict[str, float]:
     """Silhouette of a grouping of some of the points against permuted labels.
 
@@ -182,6 +190,8 @@ def cluster_test(
     points : DataFrame (n_points, n_dimensions)
     labels : Series
         Group by point; points without one are left out.
+    of_group : str, optional
+        Average over the points of this group only.
     seed : int, default 0
         Of the permutations.
     n_permutations : int, default 1000
@@ -194,16 +204,20 @@ def cluster_test(
     Raises
     ------
     ConfigError
-        Unless there are at least two groups.
+        Unless there are at least two groups, that of `of_group` among them.
     """
     codes, groups = pd.factorize(labels)
     if len(groups) < 2:
         raise ConfigError(f"{len(groups)} group(s) of tissues cannot be told apart; at least two are needed.")
+    if of_group is not None and of_group not in groups:
+        raise ConfigError(f"There is no group {of_group!r} of tissues; there are {', '.join(groups)}.")
+    counted = None if of_group is None else groups.get_loc(of_group)
     X = points.loc[labels.index].to_numpy()
     distances = np.linalg.norm(X[:, None, :] - X[None, :, :], axis=2)
     rng = np.random.default_rng(seed)
-    null = silhouettes(distances, rng.permuted(np.tile(codes, (n_permutations, 1)), axis=1))
-    observed = float(silhouettes(distances, codes[None])[0])
+    permuted = rng.permuted(np.tile(codes, (n_permutations, 1)), axis=1)
+    null = silhouettes(distances, permuted, of_group=counted)
+    observed = float(silhouettes(distances, codes[None], of_group=counted)[0])
     # the small allowance: a permutation that is the same grouping must count, whatever the rounding
     reached = int((null >= observed - 1e-12).sum())
     return {"silhouette": observed, "null_mean": float(null.mean()), "p": (1 + reached) / (1 + n_permutations)}
@@ -230,7 +244,8 @@ def cluster_table(vectors: pd.DataFrame, *, n_permutations: int = N_PERMUTATIONS
         for group in GROUPINGS:
             labels = grouping(points.index, group)
             if labels.nunique() > 1:
-                test = cluster_test(points, labels, seed=int(seed), n_permutations=n_permutations)
+                of_group = "Brain" if group == "brain" else None
+                test = cluster_test(points, labels, of_group=of_group, seed=int(seed), n_permutations=n_permutations)
                 rows.append({"method": method, "seed": int(seed), "group": group} | test)
     return pd.DataFrame(rows, columns=list(CLUSTER_COLUMNS))
 

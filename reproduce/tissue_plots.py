@@ -82,6 +82,8 @@ def tissue_boxes(table: pd.DataFrame, ax: Axes, *, method: str = SHOWN, lowest: 
         size = boxes.at[x, "n_training"]
         ax.annotate(f"{size:.0f}", (x, 1.0), xytext=(0, 2), xycoords=("data", "axes fraction"),
                     textcoords="offset points", ha="center", va="bottom", rotation=90, size=6)  # fmt: skip
+    ax.annotate("training\nsamples", (0, 1.0), xytext=(-5, 3), xycoords="axes fraction", textcoords="offset points",
+                ha="right", va="bottom", size=6)  # fmt: skip
     ax.axhline(0, color="0.35", lw=0.8, zorder=1)
     ax.set(xlim=(-0.6, len(boxes) - 0.4), ylim=(lowest, 1.0), ylabel="R² within the tissue, over genes")
     ax.set_xticks(list(places.values()), list(places), rotation=90, size=6.5)
@@ -182,44 +184,38 @@ def tissue_map(table: pd.DataFrame, ax: Axes, *, projection: str = "umap") -> Ax
     return ax
 
 
-def _labels_apart(ax: Axes, points: np.ndarray, names: list[str], *, rounds: int = 600) -> list[Text]:
-    """Write a name beside each point and move names apart until none covers another or a point.
+def _labels_apart(ax: Axes, points: np.ndarray, names: list[str]) -> list[Text]:
+    """Write a name beside each point, as near as it can stand without covering a name, a point, or the frame.
 
-    Places are in the figure's pixels: boxes that overlap push each other along the axis on which they overlap less,
-    and a thin line leads from the point to its name.
+    Places are tried in the figure's pixels on rings of growing radius, above the point first; points with most
+    neighbours choose first, and a thin line leads from a point to a name that is not next to it. A name that finds no
+    place on any ring stands above its point.
     """
     figure = ax.figure
     figure.canvas.draw()  # the layout decides where points are
-    renderer = figure.canvas.get_renderer()
+    renderer, scale = figure.canvas.get_renderer(), figure.dpi / 72
     texts = [ax.text(0, 0, name, size=6, ha="center", va="center", zorder=3) for name in names]
-    sizes = np.array([text.get_window_extent(renderer).size for text in texts]) + 2.0
-    at = ax.transData.transform(points)
-    scale = figure.dpi / 72
-    centre = at + np.column_stack([np.zeros(len(at)), sizes[:, 1] / 2 + 4 * scale])
-    obstacles = np.vstack([centre, at])
-    widths = np.vstack([sizes, np.full((len(at), 2), 8 * scale)])
-    n, frame = len(names), ax.get_window_extent(renderer)
-    for _ in range(rounds):
-        obstacles[:n] = centre
-        apart = centre[:, None] - obstacles[None]  # (n_names, n_obstacles, 2)
-        overlap = (sizes[:, None] + widths[None]) / 2 - np.abs(apart)
-        overlap[np.arange(n), np.arange(n)] = 0
-        clash = (overlap > 0).all(axis=2)
-        if not clash.any():
-            break
-        along = overlap.argmin(axis=2)
-        sign = np.where(np.take_along_axis(apart, along[..., None], axis=2)[..., 0] >= 0, 1.0, -1.0)
-        # names in exactly one place part by their order
-        same = np.abs(np.take_along_axis(apart, along[..., None], axis=2)[..., 0]) < 1e-9
-        sign = np.where(same & (np.arange(n)[:, None] > np.arange(2 * n)[None]), -1.0, sign)
-        push = np.where(clash, overlap.min(axis=2) * 0.5 + 0.3, 0.0) * sign
-        move = np.stack([np.where(along == axis, push, 0.0).sum(axis=1) for axis in (0, 1)], axis=1)
-        centre = centre + np.clip(move, -6 * scale, 6 * scale)
-        centre = np.clip(centre, frame.min + sizes / 2, frame.max - sizes / 2)
-    places = ax.transData.inverted().transform(centre)
-    far = np.linalg.norm(centre - at, axis=1) > sizes[:, 1] / 2 + 7 * scale
-    for text, place, point, lead in zip(texts, places, points, far, strict=True):
-        text.set_position(place)
-        if lead:
-            ax.plot(*np.column_stack([point, place]), color="0.55", lw=0.5, zorder=1)
+    halves = np.array([text.get_window_extent(renderer).size for text in texts]) / 2 + 1.0
+    at, dot, frame = ax.transData.transform(points), np.full((len(names), 2), 3.5 * scale), ax.get_window_extent()
+    taken, taken_halves = at, dot
+    neighbours = (np.linalg.norm(at[:, None] - at[None], axis=2) < 40 * scale).sum(axis=1)
+    for index in np.argsort(-neighbours, kind="stable"):
+        text, half, point = texts[index], halves[index], at[index]
+        tried = point + _rings(half, scale)
+        clash = (np.abs(tried[:, None] - taken[None]) < half + taken_halves[None]).all(axis=2).any(axis=1)
+        outside = ((tried - half < frame.min) | (tried + half > frame.max)).any(axis=1)
+        chosen = tried[int(np.argmin(clash | outside))]  # the first free place; the very first if there is none
+        taken, taken_halves = np.vstack([taken, chosen]), np.vstack([taken_halves, half])
+        text.set_position(ax.transData.inverted().transform(chosen))
+        gap = np.maximum(np.abs(chosen - point) - half, 0)
+        if np.hypot(*gap) > 6 * scale:
+            ax.plot(*np.column_stack([points[index], text.get_position()]), color="0.55", lw=0.5, zorder=1)
     return texts
+
+
+def _rings(half: np.ndarray, scale: float) -> np.ndarray:
+    """Places of a name's centre around its point, nearest first, in pixels; ``half`` is half the name's size."""
+    angles = np.pi / 2 + np.linspace(0, 2 * np.pi, 16, endpoint=False)[[0, 8, 4, 12, 2, 14, 6, 10, *range(1, 16, 2)]]
+    direction = np.column_stack([np.cos(angles), np.sin(angles)])
+    radii = np.arange(4.5, 100, 4) * scale
+    return np.vstack([direction * (half + radius) for radius in radii])

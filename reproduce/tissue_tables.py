@@ -288,6 +288,14 @@ def say_methods(table: pd.DataFrame) -> str:
     return " ".join(text)
 
 
+def say_scored(rows: pd.DataFrame) -> str:
+    """How few entries a gene's score within a tissue rests on."""
+    scored = rows[(rows["status"] == "ok") & (rows["level"] == "tissue") & (rows["metric"] == "r2")]
+    n_genes = rows.loc[rows["level"] == "gene", "group"].nunique()
+    entries = scored["n_evaluated"] / n_genes
+    return f"Within a tissue a gene has {entries.median():.0f} hidden entries that are scored, on average."
+
+
 def say_training(histories: pd.DataFrame) -> str:
     """Whether the networks had trained long enough for so many samples."""
     runs = histories.groupby(["method", "trial_id"], sort=False)

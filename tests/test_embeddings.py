@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import silhouette_score
+from sklearn.metrics import silhouette_samples, silhouette_score
 
 from reproduce import embeddings
 from reproduce.errors import ConfigError
@@ -42,6 +42,8 @@ def test_silhouettes_are_scikit_learns(n_groups):
     codes = np.stack([rng.permutation(np.arange(len(table)) % n_groups) for _ in range(4)])  # 30: some stand alone
     expected = [silhouette_score(table.to_numpy(), each) for each in codes]
     np.testing.assert_allclose(embeddings.silhouettes(distances(table), codes), expected, atol=1e-12)
+    of_one = [silhouette_samples(table.to_numpy(), each)[each == 1].mean() for each in codes]
+    np.testing.assert_allclose(embeddings.silhouettes(distances(table), codes, of_group=1), of_one, atol=1e-12)
 
 
 def test_a_permutation_of_the_labels_is_what_the_null_holds():
@@ -51,6 +53,16 @@ def test_a_permutation_of_the_labels_is_what_the_null_holds():
     null = [silhouette_score(X, rng.permutation(labels.to_numpy())) for _ in range(200)]
     assert test["null_mean"] == pytest.approx(np.mean(null), abs=5 * np.std(null) / np.sqrt(200))
     assert test["silhouette"] == pytest.approx(silhouette_score(X, labels))
+
+
+def test_one_tight_group_counts_however_scattered_the_others_are():
+    table, labels = points(), embeddings.grouping(TISSUES, "brain")
+    table.loc[(labels == "Brain").to_numpy()] *= 0.3  # in the middle of the others, but close together
+    found = embeddings.cluster_test(table, labels, of_group="Brain", n_permutations=200)
+    blurred = embeddings.cluster_test(table, labels, n_permutations=200)
+    assert found["p"] < 0.01 and found["silhouette"] > 0.4 > blurred["silhouette"]
+    with pytest.raises(ConfigError, match="no group 'Skin'"):
+        embeddings.cluster_test(table, labels, of_group="Skin")
 
 
 def test_planted_clusters_are_found_and_shuffled_ones_are_not():
