@@ -9,6 +9,7 @@ study is given a fingerprint of its own (`blood_study`) and its trials are run h
 from __future__ import annotations
 
 import hashlib
+import inspect
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -19,7 +20,6 @@ import pandas as pd
 from reproduce.errors import ConfigError
 from reproduce.experiments.grid import TrialsFailedError
 from reproduce.experiments.plans import comparison_trials, network_budget
-from reproduce.experiments.provenance import code_fingerprint
 from reproduce.experiments.rows import CohortRows, prepare_rows
 from reproduce.experiments.running import Fits
 from reproduce.experiments.store import ResultsStore
@@ -64,9 +64,11 @@ def donors_with(study, tissue: str = BLOOD):
 
 
 def blood_study(study):
-    """The donors who gave blood, with a fingerprint that says that blood is seen whole and by which code."""
+    """The donors who gave blood, with a fingerprint that says that blood is seen whole, and by which code."""
     kept = donors_with(study, BLOOD)
-    identity = f"{kept.fingerprint}|{BLOOD} seen whole|{code_fingerprint(__name__)}"
+    # a trial's id knows the code of all trials; what is particular to these is here
+    code = inspect.getsource(seeing_blood) + inspect.getsource(_run)
+    identity = f"{kept.fingerprint}|{BLOOD} seen whole|{code}"
     return replace(kept, fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:12])
 
 
