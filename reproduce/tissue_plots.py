@@ -82,7 +82,7 @@ def tissue_boxes(table: pd.DataFrame, ax: Axes, *, method: str = SHOWN, lowest: 
         size = boxes.at[x, "n_training"]
         ax.annotate(f"{size:.0f}", (x, 1.0), xytext=(0, 2), xycoords=("data", "axes fraction"),
                     textcoords="offset points", ha="center", va="bottom", rotation=90, size=6)  # fmt: skip
-    ax.annotate("training\nsamples", (0, 1.0), xytext=(-5, 3), xycoords="axes fraction", textcoords="offset points",
+    ax.annotate("training\nsamples", (0, 1.0), xytext=(-5, 7), xycoords="axes fraction", textcoords="offset points",
                 ha="right", va="bottom", size=6)  # fmt: skip
     ax.axhline(0, color="0.35", lw=0.8, zorder=1)
     ax.set(xlim=(-0.6, len(boxes) - 0.4), ylim=(lowest, 1.0), ylabel="R² within the tissue, over genes")

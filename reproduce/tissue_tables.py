@@ -25,6 +25,7 @@ SHOWN = "pmi"
 N_EXTREMES = 10
 _SPREAD = [f"r2_p{percentile:02d}" for percentile in PERCENTILES]
 _RATIO = overlap_ratio("inductive")
+_LEVEL = 0.05
 
 
 def data_row(study) -> pd.DataFrame:
@@ -267,13 +268,17 @@ def _mean_text(mean: float, low: float, high: float, digits: str = ".3f") -> str
     return f"{mean:{digits}}" + (f" [{low:{digits}}, {high:{digits}}]" if np.isfinite(low) else "")
 
 
+def _splits(n: int) -> str:
+    return f"{n} donor split" + ("s" if n != 1 else "")
+
+
 def say_methods(table: pd.DataFrame) -> str:
     """Which method fills all tissues best, where the networks stand, and what knowing the tissue is worth."""
     best_possible = table[table["method"] == ORACLE]
     methods = table[table["method"] != ORACLE].reset_index(drop=True)
     best = methods.iloc[0]
     text = [
-        f"On {int(methods['n_splits'].max())} donor split(s), {best['label']} fills best: R² "
+        f"On {_splits(int(methods['n_splits'].max()))}, {best['label']} fills best: R² "
         f"{_mean_text(best['mean'], best['low'], best['high'])}, within tissues {best['r2_tissue']:.3f}."
     ]
     for rank, row in methods.iterrows():
@@ -366,29 +371,23 @@ def say_blood(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     where = f" ({', '.join(better)})" if 0 < len(better) <= 3 else ""
     text = (
         f"With {BLOOD} in place of the tissue itself R² is {wide['surrogate'].mean():.2f}; the tissue median reaches "
-        f"{wide['median'].mean():.2f}, a difference of {difference} over {contrast.n_splits} donor split(s). By the "
+        f"{wide['median'].mean():.2f}, a difference of {difference} over {_splits(contrast.n_splits)}. By the "
         f"median over genes blood is the better of the two in {len(better)} of {len(each)} tissues{where}."
     )
     return text + (f" PMI on the same donors reaches {wide['pmi'].mean():.2f}." if "pmi" in wide else "")
 
 
 def say_clusters(clusters: pd.DataFrame, reference: pd.DataFrame) -> str:
-    """Whether brain tissues, and tissues of one organ, lie together, and whether that took a network."""
+    """Whether brain tissues, and tissues of one organ, lie together, and whether that took a network; a list."""
     if clusters.empty:
         return "No network was trained, or there are too few tissues to be grouped."
-    text = []
+    lines = ["Silhouettes of learned embeddings, minus what permuted labels give:", ""]
     for (method, group), part in clusters.groupby(["method", "group"], sort=False):
-        excess = corrected_t((part["silhouette"] - part["null_mean"]), _RATIO)
+        excess = corrected_t(part["silhouette"] - part["null_mean"], _RATIO)
         value = _mean_text(excess.mean, excess.low, excess.high, "+.2f")
-        kin = "the brain's regions" if group == "brain" else "tissues of one organ"
-        few = int((part["p"] < 0.05).sum())
-        text.append(
-            f"{label_of(method)}: the silhouette of {kin} is {value} above chance; p is below one in twenty on {few} "
-            f"of {len(part)} split(s)."
-        )
+        kin = "the brain's regions" if group == "brain" else "tissues by organ"
+        few = int((part["p"] < _LEVEL).sum())
         own = reference[reference["group"] == group]
-        if len(own):
-            theirs = (own["silhouette"] - own["null_mean"]).mean()
-            than = "less than" if excess.mean < theirs else "more than"
-            text.append(f"That is {than} the tissues' mean expression alone shows ({theirs:+.2f}).")
-    return " ".join(text)
+        theirs = f"; of mean expression {(own['silhouette'] - own['null_mean']).mean():+.2f}" if len(own) else ""
+        lines.append(f"- {label_of(method)}, {kin}: {value}, p < {_LEVEL:g} on {few} of {_splits(len(part))}{theirs}")
+    return "\n".join(lines)
