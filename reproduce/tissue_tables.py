@@ -168,6 +168,13 @@ def size_table(rows: pd.DataFrame, trials: Iterable[Trial], study) -> pd.DataFra
     return pd.DataFrame(table, columns=columns).sort_values("spearman", ascending=False, ignore_index=True)
 
 
+def show_sizes(table: pd.DataFrame) -> pd.DataFrame:
+    """`size_table` as a reader wants it."""
+    text = [_mean_text(row.spearman, row.low, row.high, "+.2f") for row in table.itertuples()]
+    named = {"method": table["label"], "Spearman's correlation with training samples": text}
+    return pd.DataFrame(named | {"tissues": table["n_tissues"], "splits": table["n_splits"]})
+
+
 def _spearman(one: pd.Series, two: pd.Series) -> float:
     both = pd.concat([one, two], axis=1, join="inner").dropna()
     if len(both) < 3:

@@ -117,6 +117,7 @@ def test_a_single_split_claims_nothing_about_size(rows, trials, study):
     one = rows[rows["seed"] == 0]
     sizes = tissue_tables.size_table(one.assign(value=one["value"] + np.arange(len(one)) * 1e-6), trials, study)
     table = tissue_tables.score_by_tissue(one, trials, study)
+    assert not tissue_tables.show_sizes(sizes).iloc[:, 1].str.contains("inf|\\[").any()
     assert "one split has no interval" in tissue_tables.say_tissues(table, sizes)
 
 

@@ -49,7 +49,7 @@ def tissue_study(study, *, n_donors: int = 0, min_samples: int = 0):
         raise ConfigError(f"{len(sizes) - len(rare)} tissue(s) have {min_samples} samples; lower min_samples.")
     if rare.empty:
         return study
-    note = f"{len(rare)} tissues of fewer than {min_samples} samples are left out: {', '.join(sorted(rare.index))}"
+    note = f"tissues of fewer than {min_samples} samples are left out: {', '.join(sorted(rare.index))}"
     return study.keeping({COHORT: (~tissue.isin(rare.index)).to_numpy()}, note)
 
 
