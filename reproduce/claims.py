@@ -21,7 +21,7 @@ from reproduce.errors import DataFormatError
 from reproduce.experiments.missingness import ONCE
 from reproduce.experiments.trials import COLUMNS as TRIAL_COLUMNS
 from reproduce.hypotheses import CONFIDENCE, MARGIN, Contrast, corrected_t, decide, overlap_ratio
-from reproduce.summaries import label_of, read_paper_reported
+from reproduce.tables.summaries import label_of, read_paper_reported
 
 NOT_TESTABLE = "not testable here"
 COLUMNS = (

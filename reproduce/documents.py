@@ -14,10 +14,11 @@ from typing import Any
 
 import pandas as pd
 
-from reproduce import ablation_tables, claims, effects, summaries
+from reproduce import claims
 from reproduce.errors import ConfigError, DataFormatError
 from reproduce.files import write_text
 from reproduce.report import HEADLINE_FIGURE, read_findings
+from reproduce.tables import ablation_tables, effects, summaries
 
 PARTS = ("02_in_place_imputation", "03_inductive_imputation", "04_transfer_to_tumours")
 SCALES = "03_inductive_imputation-scales"

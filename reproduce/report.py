@@ -22,10 +22,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from reproduce import claims, summaries
+from reproduce import claims
 from reproduce.errors import DataFormatError
 from reproduce.files import write_json, write_text
 from reproduce.hypotheses import HYPOTHESES
+from reproduce.tables import summaries
 
 SITE = Path(__file__).parent / "report_site"
 PAPER = (

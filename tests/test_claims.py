@@ -8,7 +8,7 @@ from reproduce import claims, plots
 from reproduce.errors import DataFormatError
 from reproduce.experiments.missingness import ONCE
 from reproduce.hypotheses import HYPOTHESES, corrected_t, overlap_ratio
-from reproduce.summaries import read_paper_reported
+from reproduce.tables.summaries import read_paper_reported
 
 SEEDS = range(5)
 ALZHEIMER, PROTEINS = "15_paper_tables-alzheimer.parquet", "15_paper_tables-protein_coding.parquet"

@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from reproduce import effects, hypotheses, summaries
+from reproduce import hypotheses
 from reproduce.experiments.trials import COLUMNS
+from reproduce.tables import effects, summaries
 
 PARTS = ("02_in_place_imputation", "03_inductive_imputation", "04_transfer_to_tumours")
 

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reproduce import ablation_tables as tables
 from reproduce.errors import ConfigError, DataFormatError
 from reproduce.experiments import study_plan
 from reproduce.experiments.ablations import (
@@ -21,6 +20,7 @@ from reproduce.experiments.ablations import (
 from reproduce.experiments.trials import Trial
 from reproduce.hypotheses import corrected_t, overlap_ratio
 from reproduce.imputers import make_imputer
+from reproduce.tables import ablation_tables as tables
 
 BUDGET = {"network_epochs": 60, "preset": "quick"}
 

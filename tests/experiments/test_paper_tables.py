@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reproduce import paper_comparison, paper_plots, plots
+from reproduce import plots
 from reproduce.errors import ConfigError
 from reproduce.experiments.paper_tables import (
     FEWEST_SAMPLES,
@@ -15,7 +15,9 @@ from reproduce.experiments.paper_tables import (
 )
 from reproduce.experiments.store import ResultsStore
 from reproduce.loaders.study import Study
-from reproduce.summaries import read_paper_reported
+from reproduce.plots import paper_plots
+from reproduce.tables import paper_comparison
+from reproduce.tables.summaries import read_paper_reported
 from tests.experiments.test_experiments import cohort
 
 BUDGET = {"n_splits": 2, "n_splits_by_method": {}, "network_epochs": 3, "preset": "smoke"}

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reproduce import tissue_tables
 from reproduce.errors import DataFormatError
 from reproduce.experiments.blood import blood_plan
 from reproduce.experiments.tissues import tissue_plan
@@ -12,6 +11,7 @@ from reproduce.experiments.trials import tidy_rows
 from reproduce.loaders.study import Study
 from reproduce.loaders.tissue_simulator import simulate_tissues
 from reproduce.splits import split_by_donor
+from reproduce.tables import tissue_tables
 
 BUDGET = {"n_splits": 3, "network_epochs": 1, "preset": "smoke"}
 GENES = [f"G{number:02d}" for number in range(25)]

@@ -19,7 +19,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from reproduce.errors import ConfigError
 from reproduce.files import atomic_path
-from reproduce.summaries import label_of, training_rows_text
+from reproduce.tables.summaries import label_of, training_rows_text
 
 PALETTE = {
     "pmi": "#D55E00",
@@ -130,7 +130,7 @@ def scores(
     Parameters
     ----------
     table : DataFrame
-        Of `reproduce.summaries.score_table`, one target and one scale.
+        Of `reproduce.tables.summaries.score_table`, one target and one scale.
     results : DataFrame
         The rows behind it.
     ax : Axes
@@ -166,7 +166,9 @@ def scores(
 
 
 def gene_boxes(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Distribution over genes for each method; `table` is genes × methods, of `reproduce.summaries.gene_table`."""
+    """Distribution over genes for each method; `table` is genes × methods, of
+    `reproduce.tables.summaries.gene_table`.
+    """
     methods = list(table.median().sort_values().index)
     boxes = ax.boxplot(
         [table[m].dropna() for m in methods], orientation="horizontal", patch_artist=True, widths=0.65,
@@ -226,7 +228,7 @@ def agreement(correlations: pd.DataFrame, one: str, two: str, ax: Axes) -> Axes:
 
 def agreement_heat(table: pd.DataFrame, ax: Axes) -> Axes:
     """Agreement of gene-gene correlations between all cohorts; `table` of
-    `reproduce.summaries.correlation_agreement`.
+    `reproduce.tables.summaries.correlation_agreement`.
     """
     names = list(dict.fromkeys([*table["one"], *table["two"]]))
     matrix = pd.DataFrame(np.eye(len(names)), index=names, columns=names)
@@ -243,7 +245,9 @@ def agreement_heat(table: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def sample_totals(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Distribution of the total over genes per sample, by cohort; `table` of `reproduce.summaries.sample_totals`."""
+    """Distribution of the total over genes per sample, by cohort; `table` of
+    `reproduce.tables.summaries.sample_totals`.
+    """
     totals = np.log10(table["total"].clip(lower=1))
     bins = np.linspace(totals.min(), totals.max() + 1e-9, 40)
     for cohort, values in totals.groupby(table["cohort"], sort=False):
@@ -256,7 +260,9 @@ def sample_totals(table: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def gene_spread(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Mean and standard deviation of log counts, one dot per gene; `table` of `reproduce.summaries.gene_quality`."""
+    """Mean and standard deviation of log counts, one dot per gene; `table` of
+    `reproduce.tables.summaries.gene_quality`.
+    """
     for cohort, group in table.groupby("cohort", sort=False):
         ax.plot(group["mean"], group["sd"], "o", ms=4, mew=0, alpha=0.6, color=COHORTS.get(cohort), label=cohort)
     ax.set(xlabel="mean of log(1 + x)", ylabel="standard deviation of log(1 + x)")
@@ -266,7 +272,7 @@ def gene_spread(table: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def cost(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Score against seconds per trial, in the methods' colours; `table` of `reproduce.summaries.score_table`."""
+    """Score against seconds per trial, in the methods' colours; `table` of `reproduce.tables.summaries.score_table`."""
     for row in table[table["method"] != "oracle"].itertuples():
         filled = "white" if row.scenario != "in_place" and row.training_rows == "masked" else colour_of(row.method)
         ax.plot(max(row.seconds, 1e-3), row.mean, "o", color=colour_of(row.method), mfc=filled, ms=7, mew=1.3)
@@ -278,7 +284,7 @@ def cost(table: pd.DataFrame, ax: Axes) -> Axes:
 
 def scales(table: pd.DataFrame, ax: Axes, order: Iterable[str] = ("raw", "log1p", "log1p_depth")) -> Axes:
     """Score of each method on each scale of expression with 95 % intervals; `table` of
-    `reproduce.summaries.score_table`.
+    `reproduce.tables.summaries.score_table`.
     """
     order = [kind for kind in order if kind in set(table["transform"])]
     methods = table["method"].unique()
@@ -331,7 +337,7 @@ def ours_beside_paper(headline: pd.DataFrame, ax: Axes, *, scenario: str, left: 
     Parameters
     ----------
     headline : DataFrame
-        Of `reproduce.summaries.headline_table`.
+        Of `reproduce.tables.summaries.headline_table`.
     ax : Axes
     scenario : {"inductive", "in_place"}
     left : float, default -0.3
@@ -368,7 +374,7 @@ def ablation_forest(table: pd.DataFrame, ax: Axes, *, limit: float | None = None
     Parameters
     ----------
     table : DataFrame
-        Of `reproduce.ablation_tables.ablation_table`.
+        Of `reproduce.tables.ablation_tables.ablation_table`.
     ax : Axes
     limit : float, optional
         Where the axis ends on both sides; differences beyond it are marked by an arrow with their value.
@@ -413,7 +419,7 @@ def ablation_forest(table: pd.DataFrame, ax: Axes, *, limit: float | None = None
 
 def search_scatter(table: pd.DataFrame, ax: Axes) -> Axes:
     """R² against seconds to fit for each draw, the frontier as a line and the default as a diamond; `table` of
-    `reproduce.ablation_tables.search_table`.
+    `reproduce.tables.ablation_tables.search_table`.
     """
     colour, default = colour_of("pmi"), table["setting"] == "default"
     draws = table[~default]

@@ -15,7 +15,7 @@ import pandas as pd
 from reproduce.errors import DataFormatError
 from reproduce.experiments.plans import NETWORKS
 from reproduce.hypotheses import corrected_t, overlap_ratio
-from reproduce.summaries import label_of
+from reproduce.tables.summaries import label_of
 
 #: Hyperparameters of a trial: the class's defaults, or those of the earlier student study.
 OWN, STUDENT = "own", "student"
@@ -170,7 +170,7 @@ def simulation_beside_real(real: pd.DataFrame, simulated: pd.DataFrame) -> pd.Da
     Parameters
     ----------
     real, simulated : DataFrame
-        Tables of `reproduce.summaries.score_table`.
+        Tables of `reproduce.tables.summaries.score_table`.
 
     Returns
     -------

@@ -18,7 +18,7 @@ from reproduce.experiments import ResultsStore
 from reproduce.experiments.missingness import AT_EACH_RATE, METHODS, ONCE, TrainedTrial, missingness_trials
 from reproduce.files import atomic_path
 from reproduce.hypotheses import MARGIN, Contrast, corrected_t, overlap_ratio
-from reproduce.summaries import label_of
+from reproduce.tables.summaries import label_of
 
 #: Robustness compares the score where this much is hidden with the score where half is.
 HALF, MOST = 0.5, 0.9

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reproduce import summaries
 from reproduce.errors import ConfigError, DataFormatError
 from reproduce.hypotheses import verdicts
+from reproduce.tables import summaries
 
 
 def rows_for(method, mean, *, scenario="inductive", n=10, training_rows="complete", transform="log1p", test="GTEx"):

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from reproduce import plots, tissue_plots
+from reproduce import plots
 from reproduce.loaders.gtex_tissues import tissue_table
+from reproduce.plots import tissue_plots
 
 FACTS = tissue_table().query("n_eqtl_samples > 0")
 METHODS = {"PMI": "pmi", "Tissue median": "median", "Gaussian without tissue": "gaussian"}

@@ -5,9 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from reproduce import curve_plots
 from reproduce.experiments.missingness import AT_EACH_RATE, ONCE
-from reproduce.plots import PALETTE, save_figure
+from reproduce.plots import PALETTE, curve_plots, save_figure
 
 CURVES = [("gaussian", ""), ("pmi", ONCE), ("pmi", AT_EACH_RATE)]
 

@@ -5,9 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import silhouette_samples, silhouette_score
 
-from reproduce import embeddings
 from reproduce.errors import ConfigError
-from reproduce.experiments import ResultsStore, run_grid
+from reproduce.experiments import ResultsStore, embeddings, run_grid
 from reproduce.experiments.tissues import embedding_trials, tissue_plan, tissue_study
 from reproduce.loaders.gtex_tissues import tissue_table
 from reproduce.loaders.study import Study

@@ -1,7 +1,7 @@
 """Draws scores by tissue and gene, blood as a surrogate, and maps of tissues; never computes a score.
 
-Tissues have GTEx's own colours, methods those of `reproduce.plots`. Tables come from `reproduce.tissue_tables` and
-`reproduce.embeddings`.
+Tissues have GTEx's own colours, methods those of `reproduce.plots`. Tables come from
+`reproduce.tables.tissue_tables` and `reproduce.experiments.embeddings`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from matplotlib.text import Text
 from reproduce import plots
 from reproduce.loaders.gtex_tissues import tissue_table
 from reproduce.plots import colour_of
-from reproduce.summaries import label_of
-from reproduce.tissue_tables import POOLED_LABEL, SHOWN, blood_label
+from reproduce.tables.summaries import label_of
+from reproduce.tables.tissue_tables import POOLED_LABEL, SHOWN, blood_label
 
 _DARKEST = 0.30  # shade of the tissue with most training samples
 _SMALL = 3.4  # points; marks of methods in the background
@@ -38,7 +38,7 @@ def _legend(table: pd.DataFrame, ax: Axes, **kwargs: object) -> None:
 
 
 def method_scores(table: pd.DataFrame, rows: pd.DataFrame, ax: Axes, *, left: float | None = None) -> Axes:
-    """`reproduce.plots.scores` with the labels of `reproduce.tissue_tables.method_table`."""
+    """`reproduce.plots.scores` with the labels of `reproduce.tables.tissue_tables.method_table`."""
     plots.scores(table, rows, ax, left=left)
     ax.set_yticks(range(len(table)), table["label"].iloc[::-1])
     return ax
@@ -50,7 +50,7 @@ def tissue_boxes(table: pd.DataFrame, ax: Axes, *, method: str = SHOWN, lowest: 
     Parameters
     ----------
     table : DataFrame
-        Of `reproduce.tissue_tables.score_by_tissue`.
+        Of `reproduce.tables.tissue_tables.score_by_tissue`.
     ax : Axes
     method : str, default "pmi"
         Whose boxes are drawn: 5 % to 95 %, quarters and median over genes. Of other methods the median is marked.
@@ -98,9 +98,9 @@ def gene_extremes(table: pd.DataFrame, methods: pd.DataFrame, ax: Axes, *, lowes
     Parameters
     ----------
     table : DataFrame
-        Of `reproduce.tissue_tables.extreme_genes`.
+        Of `reproduce.tables.tissue_tables.extreme_genes`.
     methods : DataFrame
-        Columns method and label, such as `reproduce.tissue_tables.method_table`.
+        Columns method and label, such as `reproduce.tables.tissue_tables.method_table`.
     ax : Axes
     lowest : float, default -0.5
         Where the axis may begin; scores further left are left out.
@@ -127,7 +127,7 @@ def gene_extremes(table: pd.DataFrame, methods: pd.DataFrame, ax: Axes, *, lowes
 
 def blood_scores(table: pd.DataFrame, ax: Axes) -> Axes:
     """Median R² over genes in each tissue, of the donor's blood, of the tissue median and of PMI; `table` of
-    `reproduce.tissue_tables.blood_table`.
+    `reproduce.tables.tissue_tables.blood_table`.
 
     The axis is linear from −1 to 1 and logarithmic beyond.
     """
@@ -167,7 +167,7 @@ def tissue_map(table: pd.DataFrame, ax: Axes, *, projection: str = "umap") -> Ax
     Parameters
     ----------
     table : DataFrame
-        Of `reproduce.embeddings.tissue_map`, one method.
+        Of `reproduce.experiments.embeddings.tissue_map`, one method.
     ax : Axes
         On a figure of its final size: labels are moved apart as they will be seen.
     projection : {"umap", "pca"}

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reproduce import missingness_tables as tables
 from reproduce.errors import DataFormatError
 from reproduce.experiments import ResultsStore
 from reproduce.experiments.missingness import AT_EACH_RATE, ONCE, curve_plan, mechanism_plan
 from reproduce.experiments.trials import COLUMNS, TrialResult
 from reproduce.hypotheses import corrected_t, overlap_ratio
+from reproduce.tables import missingness_tables as tables
 
 RATES, SEEDS = [0.1, 0.5, 0.9], 4
 BUDGET = {"n_splits": SEEDS, "network_epochs": 2, "preset": "quick"}

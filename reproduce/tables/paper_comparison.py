@@ -8,7 +8,7 @@ from scipy import stats
 
 from reproduce.experiments.paper_tables import IN_PLACE, INDUCTIVE, TABLES
 from reproduce.hypotheses import corrected_t, overlap_ratio
-from reproduce.summaries import label_of
+from reproduce.tables.summaries import label_of
 
 SCENARIOS = ("in_place", "inductive")
 
@@ -21,7 +21,7 @@ def paper_comparison(results: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame
     results : DataFrame
         Trial rows; those that were given up on have status "skipped" and say so in `error`.
     paper : DataFrame
-        Of `reproduce.summaries.read_paper_reported`.
+        Of `reproduce.tables.summaries.read_paper_reported`.
 
     Returns
     -------

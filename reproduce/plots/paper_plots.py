@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from reproduce.experiments.paper_tables import TABLES
-from reproduce.paper_comparison import SCENARIOS
 from reproduce.plots import PALETTE
+from reproduce.tables.paper_comparison import SCENARIOS
 
 _NAMES = {"protein_coding": "protein-coding genes", "alzheimer": "Alzheimer genes"}
 
@@ -19,7 +19,7 @@ def beside_paper(table: pd.DataFrame, axes: np.ndarray, *, left: float = -0.35) 
     Parameters
     ----------
     table : DataFrame
-        Of `reproduce.paper_comparison.paper_comparison`.
+        Of `reproduce.tables.paper_comparison.paper_comparison`.
     axes : ndarray of Axes (2, 2)
     left : float, default -0.35
         Where the axis begins; scores further left are drawn at the edge as arrows.

@@ -20,7 +20,7 @@ from reproduce.hypotheses import corrected_t, overlap_ratio
 from reproduce.metrics import METRICS
 from reproduce.preprocessing import ExpressionTransform
 
-PAPER_REPORTED = Path(__file__).parents[1] / "results" / "paper_reported.csv"
+PAPER_REPORTED = Path(__file__).parents[2] / "results" / "paper_reported.csv"
 SOURCES = ("paper", "reference notebook", "student study")  # of what stands in that file
 _CONFIGURATION = [
     "scenario",

@@ -4,8 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reproduce.effects import EFFECTS, Effect, effect_table, show_effects, show_simulation, simulation_beside_real
 from reproduce.errors import DataFormatError
+from reproduce.tables.effects import (
+    EFFECTS,
+    Effect,
+    effect_table,
+    show_effects,
+    show_simulation,
+    simulation_beside_real,
+)
 
 EFFECT = Effect("raw", "log1p against raw", ("pmi",), {"transform": "raw"})
 DEFAULTS = {

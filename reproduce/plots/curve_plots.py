@@ -1,6 +1,6 @@
 """Draws scores against the missing rate and by mechanism, in the style and colours of `plots`; never computes a score.
 
-Tables come from `reproduce.missingness_tables`.
+Tables come from `reproduce.tables.missingness_tables`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from reproduce.experiments.missingness import AT_EACH_RATE, ONCE
-from reproduce.missingness_tables import MECHANISM_WORDS, name_of
 from reproduce.plots import colour_of, new_figure
+from reproduce.tables.missingness_tables import MECHANISM_WORDS, name_of
 
 #: Networks: solid where trained for the rate that is filled, dashed where trained once; other methods are solid.
 _LINES = {"": "-", AT_EACH_RATE: "-", ONCE: (0, (4, 2))}
@@ -31,7 +31,7 @@ def missing_rate_curves(table: pd.DataFrame, ax: Axes, *, lowest: float = -0.4) 
     Parameters
     ----------
     table : DataFrame
-        Of `reproduce.missingness_tables.curve_table`, one target.
+        Of `reproduce.tables.missingness_tables.curve_table`, one target.
     ax : Axes
     lowest : float, default -0.4
         Where the axis may begin; lines that fall below leave the panel.
@@ -63,7 +63,7 @@ def curve_panels(table: pd.DataFrame, *, lowest: float = -0.4) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        Of `reproduce.missingness_tables.curve_table`.
+        Of `reproduce.tables.missingness_tables.curve_table`.
     lowest : float, default -0.4
     """
     targets = list(dict.fromkeys(table["target"]))
@@ -90,7 +90,7 @@ def mechanism_dots(table: pd.DataFrame, score: str, ax: Axes, *, lowest: float |
     Parameters
     ----------
     table : DataFrame
-        Of `reproduce.missingness_tables.mechanism_table`.
+        Of `reproduce.tables.missingness_tables.mechanism_table`.
     score : {"r2", "paper_r2", "bias"}
     ax : Axes
     lowest : float, optional
@@ -139,7 +139,7 @@ def mechanism_panels(table: pd.DataFrame, *, lowest: float = -0.4) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        Of `reproduce.missingness_tables.mechanism_table`.
+        Of `reproduce.tables.missingness_tables.mechanism_table`.
     lowest : float, default -0.4
         Where the axes of both kinds of R² begin.
     """

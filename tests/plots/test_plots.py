@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reproduce import plots, summaries
+from reproduce import plots
 from reproduce.errors import ConfigError
 from reproduce.experiments import ORACLE
 from reproduce.hypotheses import contrasts, verdicts
 from reproduce.imputers import METHODS
+from reproduce.tables import summaries
 
 
 def rows_for(method, mean, *, scenario="inductive", training_rows="complete", transform="log1p"):

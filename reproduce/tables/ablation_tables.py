@@ -11,7 +11,7 @@ from reproduce.errors import DataFormatError
 from reproduce.experiments.ablations import FACTORS, Ablation, Factor, applies, search_draws
 from reproduce.experiments.trials import Trial
 from reproduce.hypotheses import MARGIN, corrected_t, overlap_ratio
-from reproduce.summaries import label_of
+from reproduce.tables.summaries import label_of
 
 ABLATION_COLUMNS = (
     "id", "kind", "method", "scenario", "factor", "default_level", "level", "default", "varied", "difference", "low",

@@ -26,7 +26,7 @@ from reproduce.experiments.running import Fits, run_trial
 from reproduce.experiments.store import ResultsStore
 from reproduce.experiments.trials import Trial
 from reproduce.loaders.gtex_tissues import tissue_table
-from reproduce.summaries import write_table
+from reproduce.tables.summaries import write_table
 
 CLUSTER_COLUMNS = ("method", "seed", "group", "silhouette", "null_mean", "p")
 GROUPINGS = ("brain", "organ")

@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from reproduce.embeddings import EXPRESSION
 from reproduce.errors import DataFormatError
 from reproduce.experiments.blood import BLOOD
+from reproduce.experiments.embeddings import EXPRESSION
 from reproduce.experiments.tissues import COHORT, is_pooled
 from reproduce.experiments.trials import ORACLE, Trial
 from reproduce.hypotheses import corrected_t, overlap_ratio
 from reproduce.loaders.gtex_tissues import tissue_table
 from reproduce.metrics import PERCENTILES
 from reproduce.splits import split_by_donor
-from reproduce.summaries import label_of, score_table
+from reproduce.tables.summaries import label_of, score_table
 
 POOLED_LABEL = "Gaussian without tissue"
 #: Whose tissues and genes are shown in the foreground: the paper's proposal.
@@ -42,7 +42,7 @@ def with_labels(rows: pd.DataFrame, trials: Iterable[Trial]) -> pd.DataFrame:
     Parameters
     ----------
     rows : DataFrame
-        Of the results table, or of `reproduce.summaries.score_table`.
+        Of the results table, or of `reproduce.tables.summaries.score_table`.
     trials : iterable of Trial
         The plan behind them.
 
@@ -71,7 +71,7 @@ def training_sizes(study, seeds: Iterable[int]) -> pd.Series:
 
 
 def method_table(rows: pd.DataFrame, trials: Iterable[Trial]) -> pd.DataFrame:
-    """`reproduce.summaries.score_table` of the methods, with the mean of R² within tissues beside it."""
+    """`reproduce.tables.summaries.score_table` of the methods, with the mean of R² within tissues beside it."""
     trials = list(trials)
     table = with_labels(score_table(rows), trials)
     scored = rows[(rows["level"] == "overall") & (rows["metric"] == "r2_tissue") & (rows["status"] == "ok")]
@@ -254,7 +254,7 @@ def show_blood(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def show_clusters(table: pd.DataFrame) -> pd.DataFrame:
-    """`reproduce.embeddings.cluster_table` as a reader wants it, the mean over splits."""
+    """`reproduce.experiments.embeddings.cluster_table` as a reader wants it, the mean over splits."""
     means = table.groupby(["group", "method"], sort=False)
     shown = means[["silhouette", "null_mean"]].mean().map("{:+.2f}".format)
     shown["largest p"] = means["p"].max().map("{:.3f}".format)

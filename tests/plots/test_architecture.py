@@ -8,11 +8,12 @@ import pytest
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.transforms import Bbox
 
-from reproduce import architecture, plots
+from reproduce import plots
 from reproduce.errors import ConfigError
 from reproduce.imputers import make_imputer
 from reproduce.loaders.study import load_study
 from reproduce.models.layers import embedding_size
+from reproduce.plots import architecture
 
 DRAW = {"pmi": architecture.pmi_architecture, "gain": architecture.gain_architecture}
 INPUTS = {

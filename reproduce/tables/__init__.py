@@ -1,0 +1,1 @@
+"""Tables and sentences made from stored trials, a module for each question; never runs a method and never draws."""
