@@ -470,21 +470,34 @@ def performance_row(tested: pd.DataFrame) -> pd.DataFrame:
 
 
 def show_claims(table: pd.DataFrame) -> pd.DataFrame:
-    """The claims table as a reader wants it."""
+    """Claims, verdicts and effects as a reader wants them."""
     return pd.DataFrame(
         {
             "id": table["id"],
             "claim": table["claim"],
             "verdict": table["verdict"],
             "effect [95 %]": [_effect(row) for row in table.itertuples()],
-            "what the effect is": table["quantity"] + ", to exceed " + table["margin"].map("{:g}".format),
             "splits": table["n_splits"],
-            "test": table["test"],
             "why": table["reason"],
+        }
+    )
+
+
+def show_tests(table: pd.DataFrame) -> pd.DataFrame:
+    """How each claim is decided, and on what."""
+    return pd.DataFrame(
+        {
+            "id": table["id"],
+            "test": table["test"],
+            "effect, and what it must exceed": _needed(table),
             "data": table["data"],
             "stated in": table["source"],
         }
     )
+
+
+def _needed(table: pd.DataFrame) -> pd.Series:
+    return table["quantity"] + " > " + table["margin"].map("{:g}".format)
 
 
 def _effect(row) -> str:

@@ -89,9 +89,8 @@ def headline(results: Path, figures: Path, document: Path) -> str:
     run = findings.run
     figure = Path(os.path.relpath(_existing(figures / f"{HEADLINE_FIGURE}.png"), document.parent)).as_posix()
     kind = "Real data" if run.is_real else "Simulated data, not measurements"
-    table = claims.show_claims(findings.claims)[
-        ["claim", "verdict", "effect [95 %]", "what the effect is", "stated in"]
-    ]
+    table = claims.show_claims(findings.claims)[["id", "claim", "verdict", "effect [95 %]"]]
+    table["what the effect is"] = claims.show_tests(findings.claims)["effect, and what it must exceed"]
     return "\n\n".join(
         [
             f"{kind}: {run.title}; {run.n_genes} genes, preset `{run.preset}`.",

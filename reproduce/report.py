@@ -198,18 +198,28 @@ def _where_tests_stand(notebooks: Sequence[str]) -> str:
 
 
 def claim_table(table: pd.DataFrame) -> str:
-    """The claims with their verdicts as an HTML table: word and colour; the reason shows on pointing at the word."""
-    shown = claims.show_claims(table)
-    chosen = ["id", "claim", "verdict", "effect [95 %]", "what the effect is", "splits", "stated in"]
+    """The claims with their verdicts as an HTML table: word and colour, and in small print what stands behind them."""
+    shown = claims.show_claims(table).join(claims.show_tests(table).drop(columns="id"))
     rows = []
-    for values in shown[[*chosen, "why"]].astype(str).to_dict("records"):
-        kind = values["verdict"].replace(" ", "-")
+    for values in shown.astype(str).to_dict("records"):
         values = {name: escape(value) for name, value in values.items()}
-        values["verdict"] = f'<span class="verdict {kind}" title="{values["why"]}">{values["verdict"]}</span>'
-        if kind == "not-testable-here":
-            values["verdict"] += f"<br><small>{values['why']}</small>"
-        rows.append([values[name] for name in chosen])
-    return _html_table(chosen, rows, "verdicts")
+        word, why = values["verdict"], values["why"]
+        verdict = f'<span class="verdict {word.replace(" ", "-")}" title="{why}">{word}</span>'
+        known = values["effect [95 %]"] != "–"
+        behind = f"{values['effect, and what it must exceed']}; {values['splits']} splits" if known else ""
+        rows.append(
+            [
+                values["id"],
+                f"{values['claim']}{_small(values['stated in'])}",
+                verdict + ("" if known else _small(why)),
+                f"{values['effect [95 %]']}{_small(behind)}",
+            ]
+        )
+    return _html_table(["id", "claim", "verdict", "effect [95 %]"], rows, "verdicts")
+
+
+def _small(text: str) -> str:
+    return f"<br><small>{text}</small>" if text else ""
 
 
 def headline_table(headline: pd.DataFrame) -> str:
