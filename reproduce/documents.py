@@ -90,7 +90,9 @@ def headline(results: Path, figures: Path, document: Path) -> str:
     figure = Path(os.path.relpath(_existing(figures / f"{HEADLINE_FIGURE}.png"), document.parent)).as_posix()
     kind = "Real data" if run.is_real else "Simulated data, not measurements"
     table = claims.show_claims(findings.claims)[["id", "claim", "verdict", "effect [95 %]"]]
-    table["what the effect is"] = claims.show_tests(findings.claims)["effect, and what it must exceed"]
+    tests = claims.show_tests(findings.claims)
+    table["what the effect is"] = tests["effect, and what it must exceed"]
+    table["data"] = tests["data"]
     return "\n\n".join(
         [
             f"{kind}: {run.title}; {run.n_genes} genes, preset `{run.preset}`.",

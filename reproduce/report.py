@@ -110,7 +110,7 @@ def read_findings(results: Path) -> Findings:
     """
     table = _read_table(results / "claims.csv", claims.COLUMNS, CLAIMS_NOTEBOOK)
     headline = _read_table(results / "headline.csv", HEADLINE_COLUMNS, HEADLINE_FIGURE)
-    words = ["data", "reason"]
+    words = ["data", "reason", "decisive"]
     table[words] = table[words].fillna("")
     return Findings(RunInfo.read(results), table, headline)
 
@@ -206,7 +206,8 @@ def claim_table(table: pd.DataFrame) -> str:
         word, why = values["verdict"], values["why"]
         verdict = f'<span class="verdict {word.replace(" ", "-")}" title="{why}">{word}</span>'
         known = values["effect [95 %]"] != "–"
-        behind = f"{values['effect, and what it must exceed']}; {values['splits']} splits" if known else ""
+        needed = f"{values['decisive']}: {values['effect, and what it must exceed']}; {values['splits']} splits"
+        behind = f"{needed}. {values['data']}" if known else ""
         rows.append(
             [
                 values["id"],

@@ -25,7 +25,8 @@ RUN = RunInfo("embedded", "The embedded cohort", False, "abc123", "quick", {"GTE
 def verdict(identifier: str, word: str, **other) -> dict:
     row = {
         "id": identifier, "claim": f"Claim {identifier} <holds>.", "source": "paper", "test": "PMI − MICE.",
-        "data": "tiny", "quantity": "difference in R²", "effect": 0.05, "low": 0.02, "high": 0.08, "margin": 0.01,
+        "data": "tiny", "quantity": "difference in R²", "decisive": "PMI − MICE", "effect": 0.05,
+        "low": 0.02, "high": 0.08, "margin": 0.01,
         "n_splits": 10, "verdict": word, "reason": "the difference exceeds the margin",
     }  # fmt: skip
     return row | other

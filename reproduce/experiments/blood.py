@@ -17,50 +17,17 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from reproduce.errors import ConfigError
 from reproduce.experiments.grid import TrialsFailedError
 from reproduce.experiments.plans import comparison_trials, network_budget
 from reproduce.experiments.rows import CohortRows, prepare_rows
 from reproduce.experiments.running import Fits
 from reproduce.experiments.store import ResultsStore
-from reproduce.experiments.trials import Trial, TrialResult, tidy_rows
+from reproduce.experiments.subsets import BLOOD, donors_with
+from reproduce.experiments.trials import Trial, TrialResult, blank_result, tidy_rows
 from reproduce.metrics import score
 
-BLOOD = "Whole Blood"
 METHODS = ("median", "surrogate", "pmi")
-#: Tissues of fewer samples are left out: a split could put all of them on one side.
-FEWEST_SAMPLES = 10
 _COHORT = "GTEx"
-
-
-def donors_with(study, tissue: str = BLOOD):
-    """The study's donors who gave a tissue, with all their samples.
-
-    Parameters
-    ----------
-    study : reproduce.loaders.study.Study
-    tissue : str, default "Whole Blood"
-
-    Returns
-    -------
-    Study
-        With a fingerprint of its own; tissues of fewer than `FEWEST_SAMPLES` samples are left out.
-
-    Raises
-    ------
-    ConfigError
-        If nobody gave it.
-    """
-    obs = study.cohorts[_COHORT].obs
-    having = set(obs.loc[obs["tissue"] == tissue, "donor"])
-    if not having:
-        known = ", ".join(sorted(obs["tissue"].unique()))
-        raise ConfigError(f"No donor of study {study.name!r} gave {tissue!r}; its tissues are {known}.")
-    chosen = obs["donor"].isin(having)
-    sizes = obs.loc[chosen, "tissue"].value_counts()
-    enough = obs["tissue"].isin(sizes.index[sizes >= FEWEST_SAMPLES])
-    note = f"{len(having)} of {obs['donor'].nunique()} donors, who gave {tissue}"
-    return study.keeping({_COHORT: (chosen & enough).to_numpy()}, note)
 
 
 def blood_study(study):
@@ -113,12 +80,12 @@ def run_blood(trials: Iterable[Trial], study, store: ResultsStore) -> pd.DataFra
     Raises
     ------
     TrialsFailedError
-        If a trial failed earlier and is stored as such; whatever a method raises now goes through.
+        If a trial failed, after all have been run and stored.
     """
     trials = list(trials)
     for trial in trials:
         if not store.done(trial.trial_id(study.fingerprint)):
-            store.write(_run(trial, study))
+            store.write(_run_or_say_why(trial, study))
     rows = store.read([trial.trial_id(study.fingerprint) for trial in trials])
     if (rows["status"] != "ok").any():
         raise TrialsFailedError(str(rows.loc[rows["status"] != "ok", "error"].iloc[0]))
@@ -130,6 +97,13 @@ def seeing_blood(target: CohortRows) -> CohortRows:
     blood = (target.obs["tissue"] == BLOOD).to_numpy()[:, None]
     visible = np.where(blood, target.truth, target.visible)
     return replace(target, visible=visible, evaluation_mask=target.evaluation_mask & ~blood)
+
+
+def _run_or_say_why(trial: Trial, study) -> TrialResult:
+    try:
+        return _run(trial, study)
+    except Exception as error:  # what one method raises must not lose the other trials: it becomes a row that says so
+        return blank_result(trial, study, status="failed", error=f"{type(error).__name__}: {error}")
 
 
 def _run(trial: Trial, study) -> TrialResult:

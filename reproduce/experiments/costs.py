@@ -47,6 +47,8 @@ COSTS = {
     "oracle": Cost(8.0, 1, 3),
     "mice": Cost(5.0, 1, 3, constant=0.2),
     "gaussian": Cost(0.5, 1, 3, constant=0.4),
+    "median": Cost(0.3, 1, 1, constant=0.5),
+    "surrogate": Cost(0.3, 1, 1, constant=0.5),
 }
 _OTHERS = Cost(0.3, 2, 1, constant=0.5)  # neighbours compare all pairs of rows
 _FURTHER_FILL = 0.3  # seconds of a trial whose fit another one has paid for

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from reproduce.errors import ConfigError
 from reproduce.experiments.grid import run_grid
 from reproduce.experiments.plans import comparison_trials, network_budget
 from reproduce.experiments.store import ResultsStore
+from reproduce.experiments.subsets import BLOOD, fitted_cohort, with_few_donors
 from reproduce.experiments.trials import Trial
 
 #: Which of the paper's tables is about which genes.
@@ -23,44 +23,14 @@ IN_PLACE = (
     "pmi", "gaussian",
 )  # fmt: skip
 INDUCTIVE = (*(name for name in IN_PLACE if not name.startswith("missforest")), "iterative_forest")
-FEWEST_SAMPLES = 10
 #: Preparations whose values need no logarithm.
 ALREADY_LOGARITHMIC = ("log2_tpm", "tmm_inverse_normal")
 TRANSFERRED = ("median", "knn_10", "gain", "pmi", "gaussian")
 
 
-def fitted_cohort(study) -> str:
-    """The cohort of normal tissue: the study's first."""
-    return next(iter(study.cohorts))
-
-
 def tumour_cohorts(study) -> list[str]:
     """The study's other cohorts."""
     return [name for name in study.cohorts if name != fitted_cohort(study)]
-
-
-def with_few_donors(study, n_donors: int, *, seed: int = 0):
-    """The study with some donors of the fitted cohort, drawn by the seed; whole if that is all of them, or 0.
-
-    Tissues of which fewer than `FEWEST_SAMPLES` samples remain are left out as well: a split could put all of them on
-    one side.
-
-    Parameters
-    ----------
-    study : reproduce.loaders.study.Study
-    n_donors : int
-        0 keeps all.
-    seed : int, default 0
-    """
-    name = fitted_cohort(study)
-    obs = study.cohorts[name].obs
-    people = sorted(obs["donor"].unique())
-    if not n_donors or n_donors >= len(people):
-        return study
-    chosen = obs["donor"].isin(np.random.default_rng(seed).choice(people, n_donors, replace=False))
-    tissues = obs.loc[chosen, "tissue"].value_counts()
-    enough = obs["tissue"].isin(tissues.index[tissues >= FEWEST_SAMPLES])
-    return study.keeping({name: (chosen & enough).to_numpy()}, f"{n_donors} of {len(people)} donors, drawn at random")
 
 
 def paper_plan(
@@ -103,6 +73,8 @@ def paper_plan(
     normal, tumours = fitted_cohort(study), tumour_cohorts(study)
     common = {"n_splits": n_splits, "n_splits_by_method": n_splits_by_method, "preset": preset, "gene_set": gene_set}
     common |= {"hyperparameters": network_budget(network_epochs), "missing_rate": missing_rate, "train": normal}
+    if BLOOD in set(study.cohorts[normal].obs["tissue"]):  # the paper's surrogate; elsewhere the donor's other tissues
+        common["hyperparameters"]["surrogate"] = {"surrogate": BLOOD}
     common |= {"transform": transform}
     trials = comparison_trials(IN_PLACE, "in_place", test=normal, **common)
     trials += comparison_trials(INDUCTIVE, "inductive", test=normal, **common)
@@ -124,6 +96,9 @@ def data_row(study, gene_set: str) -> dict[str, object]:
         "samples": normal.n_obs,
         "donors": obs["donor"].nunique(),
         "tissues": obs["tissue"].nunique(),
+        "units": normal.uns.get("units", ""),
+        "surrogate": BLOOD if BLOOD in set(obs["tissue"]) else "the donor's other tissues",
+        "notes": "; ".join(study.notes),
         "tumours": ", ".join(f"{name} ({study.cohorts[name].n_obs})" for name in tumour_cohorts(study)),
     }
 

@@ -155,7 +155,7 @@ def scored_rows(trial: Trial, target: CohortRows) -> np.ndarray:
         fraction = EVALUATED_FRACTION["cross_cohort"]
         rows = split_by_donor(target.obs["donor"], seed=trial.seed, test_fraction=fraction).test
     if trial.scored_rows == "tissue_balanced":
-        # the rows are in no order that matters to expression, and the split has shuffled who is among them
+        # the first of each tissue in the order of the study, which must not be one of expression, time or batch
         tissue = target.obs["tissue"].iloc[rows]
         rank = tissue.groupby(tissue, observed=True).cumcount().to_numpy()
         rows = rows[rank < int(tissue.value_counts().loc[lambda counts: counts > 0].min())]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 from reproduce.errors import ConfigError
-from reproduce.experiments.paper_tables import with_few_donors
 from reproduce.experiments.plans import comparison_trials, network_budget
+from reproduce.experiments.subsets import with_few_donors
 from reproduce.experiments.trials import ORACLE, Trial
 
 #: Cohort that holds the tissues.
@@ -33,14 +34,14 @@ def tissue_study(study, *, n_donors: int = 0, min_samples: int = 0):
     Returns
     -------
     Study
-        The same one if nothing is left out.
+        Its rows in an order that is drawn once, see `shuffled`.
 
     Raises
     ------
     ConfigError
         If fewer than two tissues remain.
     """
-    study = with_few_donors(study, n_donors)
+    study = shuffled(with_few_donors(study, n_donors))
     tissue = study.cohorts[COHORT].obs["tissue"]
     sizes = tissue.value_counts()
     sizes = sizes[sizes > 0]
@@ -51,6 +52,18 @@ def tissue_study(study, *, n_donors: int = 0, min_samples: int = 0):
         return study
     note = f"tissues of fewer than {min_samples} samples are left out: {', '.join(sorted(rare.index))}"
     return study.keeping({COHORT: (~tissue.isin(rare.index)).to_numpy()}, note)
+
+
+def shuffled(study):
+    """The study with its samples in the order of a digest of their names.
+
+    Scores that are balanced over tissues are of the first samples of each tissue. GTEx's table stands in the order of
+    donors, which may follow time and batch; in this order the first samples are a random draw, the same for all seeds.
+    """
+    cohort = study.cohorts[COHORT]
+    digests = [hashlib.sha256(str(name).encode()).digest() for name in cohort.obs_names]
+    order = sorted(range(len(digests)), key=digests.__getitem__)
+    return study.with_cohort(COHORT, cohort[order].copy(), "samples in the order of a digest of their names")
 
 
 def tissue_plan(

@@ -1,4 +1,4 @@
-"""The cohorts of the study from whichever source is at hand, told by name; never guesses and never falls back.
+"""The cohorts of the study from whichever source is at hand, told by name; what is shown always says which it is.
 
 Sources: two simulations (always there), the files of the GTEx portal and cBioPortal, the cleaned tables of an earlier
 student study, and RNAseqDB. `REPRODUCE_DATA` names the data folder; where it is unset that is ``data/`` here.
@@ -104,9 +104,15 @@ class Study:
         for name, kept in rows.items():
             if name not in self.cohorts or not np.any(kept):
                 raise ConfigError(f"Study {self.name!r} has no cohort {name!r}, or none of its rows is kept.")
-        cohorts = {name: c[rows[name]].copy() if name in rows else c for name, c in self.cohorts.items()}
-        notes = (*self.notes, f"{', '.join(rows)}: {note}")
-        return replace(self, cohorts=cohorts, notes=notes, fingerprint=_fingerprint(cohorts))
+        study = self
+        for name, kept in rows.items():
+            study = study.with_cohort(name, self.cohorts[name][kept].copy(), note)
+        return study
+
+    def with_cohort(self, name: str, cohort: AnnData, note: str) -> Study:
+        """The study with another cohort of this name, a note why, and a fingerprint of its own."""
+        cohorts = {**self.cohorts, name: cohort}
+        return replace(self, cohorts=cohorts, notes=(*self.notes, f"{name}: {note}"), fingerprint=_fingerprint(cohorts))
 
 
 def detect_source(folder: str | Path) -> str:

@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from reproduce import plots
 from reproduce.loaders.gtex_tissues import tissue_table
 from reproduce.plots import colour_of
 from reproduce.tables.summaries import label_of
@@ -35,13 +34,6 @@ def _legend(table: pd.DataFrame, ax: Axes, **kwargs: object) -> None:
         for method, label in names.itertuples(index=False)
     ]
     ax.legend(handles=handles, **kwargs)
-
-
-def method_scores(table: pd.DataFrame, rows: pd.DataFrame, ax: Axes, *, left: float | None = None) -> Axes:
-    """`reproduce.plots.scores` with the labels of `reproduce.tables.tissue_tables.method_table`."""
-    plots.scores(table, rows, ax, left=left)
-    ax.set_yticks(range(len(table)), table["label"].iloc[::-1])
-    return ax
 
 
 def tissue_boxes(table: pd.DataFrame, ax: Axes, *, method: str = SHOWN, lowest: float = -1.0) -> Axes:

@@ -190,8 +190,8 @@ def say_few_entries(table: pd.DataFrame) -> str:
     return (
         f"Where little is hidden, little is scored: at {percent(least['missing_rate'])} hidden a gene of "
         f"{least['target']} has {n:.1f} entries. Around their own mean, the variation of n entries is smaller than "
-        "around the true mean by (n − 1)/n, which lowers R² for every method alike. So compare methods at a rate; "
-        "that a curve rises at its left end is no merit of holes."
+        "around the true mean by (n − 1)/n, which lowers R² by (1 − R²)/(n − 1): more where it is low. So compare the "
+        "order of methods at a rate; that a curve rises at its left end is no merit of holes."
     )
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from reproduce.errors import DataFormatError
-from reproduce.experiments.blood import BLOOD
 from reproduce.experiments.embeddings import EXPRESSION
+from reproduce.experiments.subsets import BLOOD
 from reproduce.experiments.tissues import COHORT, is_pooled
 from reproduce.experiments.trials import ORACLE, Trial
 from reproduce.hypotheses import corrected_t, overlap_ratio
@@ -326,6 +326,7 @@ def say_training(histories: pd.DataFrame) -> str:
 
 def say_tissues(table: pd.DataFrame, sizes: pd.DataFrame) -> str:
     """Where it is easy and where hard, and whether the number of training samples explains it."""
+    table = table[table["method"] != ORACLE]
     method = SHOWN if SHOWN in set(table["method"]) else table["method"].iloc[0]
     mine = table[table["method"] == method].sort_values("r2_p50", ascending=False)
     best, worst = mine.iloc[0], mine.iloc[-1]
@@ -344,14 +345,14 @@ def say_tissues(table: pd.DataFrame, sizes: pd.DataFrame) -> str:
         f"{label_of(method)}'s median R² over genes is highest in {best['tissue']} ({best['r2_p50']:.2f}) and lowest "
         f"in {worst['tissue']} ({worst['r2_p50']:.2f}); it is above 0 in {int((mine['r2_p50'] > 0).sum())} of {count} "
         f"tissues. With a tissue's training samples it correlates by "
-        f"{_mean_text(size['spearman'], size['low'], size['high'], '.2f')} (Spearman): {meaning}. Best in most "
-        f"tissues: {wins.index[0]} ({int(wins.iloc[0])} of {count})."
+        f"{_mean_text(size['spearman'], size['low'], size['high'], '.2f')} (Spearman): {meaning}. Best in "
+        f"more tissues than any other: {wins.index[0]} ({int(wins.iloc[0])} of {count})."
     )
 
 
 def say_genes(table: pd.DataFrame) -> str:
     """How far genes differ, and whether methods agree on which are hard."""
-    labels = [name for name in table if name != "gene"]
+    labels = [name for name in table if name not in ("gene", label_of(ORACLE))]
     shown = label_of(SHOWN) if label_of(SHOWN) in labels else labels[0]
     first, last = table.iloc[0], table.iloc[-1]
     agreement = table[labels].corr(method="spearman")[shown].drop(shown)

@@ -6,14 +6,9 @@ import pytest
 
 from reproduce import plots
 from reproduce.errors import ConfigError
-from reproduce.experiments.paper_tables import (
-    FEWEST_SAMPLES,
-    INDUCTIVE,
-    paper_plan,
-    run_paper_tables,
-    with_few_donors,
-)
+from reproduce.experiments.paper_tables import INDUCTIVE, paper_plan, run_paper_tables
 from reproduce.experiments.store import ResultsStore
+from reproduce.experiments.subsets import FEWEST_SAMPLES, with_few_donors
 from reproduce.loaders.study import Study
 from reproduce.plots import paper_plots
 from reproduce.tables import paper_comparison

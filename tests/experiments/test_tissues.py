@@ -6,8 +6,9 @@ import pytest
 
 from reproduce.errors import ConfigError
 from reproduce.experiments import ResultsStore
-from reproduce.experiments.blood import BLOOD, blood_plan, blood_study, donors_with, run_blood, seeing_blood
+from reproduce.experiments.blood import blood_plan, blood_study, run_blood, seeing_blood
 from reproduce.experiments.rows import prepare_rows
+from reproduce.experiments.subsets import BLOOD, donors_with
 from reproduce.experiments.tissues import embedding_trials, is_pooled, tissue_plan, tissue_study
 from reproduce.experiments.trials import tidy_rows
 from reproduce.loaders.study import Study
@@ -42,7 +43,11 @@ def test_rare_tissues_are_left_out_and_said(study):
     sizes = kept.cohorts["GTEx"].obs["tissue"].value_counts()
     assert sizes[sizes > 0].min() >= 20 and kept.fingerprint != study.fingerprint
     assert "fewer than 20 samples" in kept.notes[-1]
-    assert tissue_study(study) is study
+    again, whole = tissue_study(study), study.cohorts["GTEx"]
+    order = list(again.cohorts["GTEx"].obs_names)
+    assert order != list(whole.obs_names) and set(order) == set(whole.obs_names)
+    assert again.fingerprint == tissue_study(study).fingerprint
+    np.testing.assert_array_equal(again.cohorts["GTEx"].X, whole[order].X)
     with pytest.raises(ConfigError, match="lower min_samples"):
         tissue_study(study, min_samples=10_000)
 
