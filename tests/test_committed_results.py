@@ -3,9 +3,11 @@
 import pandas as pd
 import pytest
 
-from reproduce import hypotheses
+from reproduce import claims, hypotheses
+from reproduce.experiments.paper_tables import TABLES
 from reproduce.experiments.trials import COLUMNS
-from reproduce.tables import effects, summaries
+from reproduce.report import RunInfo
+from reproduce.tables import effects, paper_comparison, summaries
 
 PARTS = ("02_in_place_imputation", "03_inductive_imputation", "04_transfer_to_tumours")
 
@@ -63,6 +65,20 @@ def test_verdicts_and_headline_are_those_of_the_trials(folder, rows, name, tmp_p
     }[name]()
     again = pd.read_csv(summaries.write_table(computed, tmp_path, name))
     pd.testing.assert_frame_equal(pd.read_csv(folder / f"{name}.csv"), again, rtol=1e-5)
+
+
+def test_claims_are_those_of_the_tables(folder, tmp_path):
+    computed = claims.claims_table(claims.Evidence(folder, RunInfo.read(folder).title))
+    again = pd.read_csv(summaries.write_table(computed, tmp_path, "claims"))
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "claims.csv"), again, rtol=1e-5)
+
+
+def test_the_papers_tables_are_those_of_the_trials(folder, tmp_path):
+    rows = pd.concat([pd.read_parquet(folder / f"15_paper_tables-{name}.parquet") for name in TABLES])
+    computed = paper_comparison.paper_comparison(rows, summaries.read_paper_reported())
+    again = pd.read_csv(summaries.write_table(computed, tmp_path, "15_paper_tables"))
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "15_paper_tables.csv"), again, rtol=1e-5)
+    assert (again["status"] == "skipped").any() and again["note"].dropna().str.contains("estimated").any()
 
 
 @pytest.mark.parametrize("part", PARTS)
