@@ -25,7 +25,7 @@ IN_PLACE = (
 INDUCTIVE = (*(name for name in IN_PLACE if not name.startswith("missforest")), "iterative_forest")
 #: Preparations whose values need no logarithm.
 ALREADY_LOGARITHMIC = ("log2_tpm", "tmm_inverse_normal")
-TRANSFERRED = ("median", "knn_10", "gain", "pmi", "gaussian")
+TRANSFERRED = ("median", "knn_10", "pmi", "gaussian")
 
 
 def tumour_cohorts(study) -> list[str]:

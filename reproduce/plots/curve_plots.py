@@ -44,7 +44,7 @@ def missing_rate_curves(table: pd.DataFrame, ax: Axes, *, lowest: float = -0.4) 
         ax.plot(curve["missing_rate"], curve["mean"], color=colour, ls=_LINES[training], lw=1.5, **filled)
         known = np.isfinite(curve["low"])
         band = curve[known]
-        ax.fill_between(band["missing_rate"], band["low"], band["high"], color=colour, alpha=0.13, lw=0)
+        ax.fill_between(band["missing_rate"], band["low"], band["high"], color=colour, alpha=0.07, lw=0)
         if len(band) == 1:
             ax.plot(band["missing_rate"].repeat(2), [band["low"].iloc[0], band["high"].iloc[0]], color=colour, lw=1)
     ax.axhline(0, color="0.7", lw=0.8, zorder=0)
