@@ -22,7 +22,7 @@ from reproduce.experiments.missingness import ONCE
 from reproduce.experiments.trials import COLUMNS as TRIAL_COLUMNS
 from reproduce.hypotheses import CONFIDENCE, MARGIN, Contrast, corrected_t, decide, overlap_ratio
 from reproduce.imputers import METHODS
-from reproduce.tables.summaries import label_of, read_paper_reported
+from reproduce.tables.summaries import label_of, read_paper_reported, with_interval
 
 NOT_TESTABLE = "not testable here"
 COLUMNS = (
@@ -492,7 +492,7 @@ def show_claims(table: pd.DataFrame) -> pd.DataFrame:
             "id": table["id"],
             "claim": table["claim"],
             "verdict": table["verdict"],
-            "effect [95 %]": [_effect(row) for row in table.itertuples()],
+            "effect [95 %]": [with_interval(row.effect, row.low, row.high) for row in table.itertuples()],
             "splits": table["n_splits"],
             "why": table["reason"],
         }
@@ -515,13 +515,6 @@ def show_tests(table: pd.DataFrame) -> pd.DataFrame:
 
 def _needed(table: pd.DataFrame) -> pd.Series:
     return table["quantity"] + " > " + table["margin"].map("{:g}".format)
-
-
-def _effect(row) -> str:
-    if not np.isfinite(row.effect):
-        return "–"
-    interval = f" [{row.low:+.3f},\u00a0{row.high:+.3f}]" if np.isfinite(row.low) else ""
-    return f"{row.effect:+.3f}{interval}"
 
 
 def say_claims(table: pd.DataFrame) -> str:

@@ -10,9 +10,12 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["atomic_path", "in_words", "naming", "sha256_of", "write_json", "write_text"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["atomic_path", "in_words", "naming", "sha256_of", "write_json", "write_table", "write_text"]
 
 _BLOCK = 1 << 20
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # the disk, or the user's share of it
@@ -109,3 +112,25 @@ def _remove(folder: Path) -> None:
         for name in folders:
             os.rmdir(os.path.join(root, name))
     os.rmdir(folder)
+
+
+def write_table(table: pd.DataFrame, folder: str | Path, name: str) -> Path:
+    """Write a table as CSV, whole or not at all; six significant digits, so that equal tables give equal files.
+
+    Parameters
+    ----------
+    table : DataFrame
+    folder : path-like
+        Created if absent.
+    name : str
+        File name without its ending.
+
+    Returns
+    -------
+    Path
+    """
+    path = Path(folder) / f"{name}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    return path

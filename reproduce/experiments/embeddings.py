@@ -25,8 +25,8 @@ from reproduce.experiments.rows import prepare_rows
 from reproduce.experiments.running import Fits, run_trial
 from reproduce.experiments.store import ResultsStore
 from reproduce.experiments.trials import Trial
+from reproduce.files import write_table
 from reproduce.loaders.gtex_tissues import tissue_table
-from reproduce.tables.summaries import write_table
 
 CLUSTER_COLUMNS = ("method", "seed", "group", "silhouette", "null_mean", "p")
 GROUPINGS = ("brain", "organ")

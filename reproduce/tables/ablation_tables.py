@@ -11,7 +11,7 @@ from reproduce.errors import DataFormatError
 from reproduce.experiments.ablations import FACTORS, Ablation, Factor, applies, search_draws
 from reproduce.experiments.trials import Trial
 from reproduce.hypotheses import MARGIN, corrected_t, overlap_ratio
-from reproduce.tables.summaries import label_of
+from reproduce.tables.summaries import label_of, with_interval
 
 ABLATION_COLUMNS = (
     "id", "kind", "method", "scenario", "factor", "default_level", "level", "default", "varied", "difference", "low",
@@ -91,10 +91,7 @@ def ablation_table(results: pd.DataFrame, plan: Sequence[Ablation], fingerprint:
 
 def show_ablations(table: pd.DataFrame) -> pd.DataFrame:
     """The table of `ablation_table` as a reader wants it."""
-    differences = [
-        f"{row.difference:+.3f}" + (f" [{row.low:+.3f},\u00a0{row.high:+.3f}]" if np.isfinite(row.low) else "")
-        for row in table.itertuples()
-    ]
+    differences = [with_interval(row.difference, row.low, row.high) for row in table.itertuples()]
     return pd.DataFrame(
         {
             "method": table["method"].map(label_of),

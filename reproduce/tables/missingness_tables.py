@@ -18,7 +18,7 @@ from reproduce.experiments import ResultsStore
 from reproduce.experiments.missingness import AT_EACH_RATE, METHODS, ONCE, TrainedTrial, missingness_trials
 from reproduce.files import atomic_path
 from reproduce.hypotheses import MARGIN, Contrast, corrected_t, overlap_ratio
-from reproduce.tables.summaries import label_of
+from reproduce.tables.summaries import label_of, with_interval
 
 #: Robustness compares the score where this much is hidden with the score where half is.
 HALF, MOST = 0.5, 0.9
@@ -232,16 +232,8 @@ def show_mechanisms(table: pd.DataFrame) -> pd.DataFrame:
     for prefix, name in names.items():
         sign = "+" if prefix == "bias" else ""
         cells = zip(table[prefix], table[f"{prefix}_low"], table[f"{prefix}_high"], strict=True)
-        shown[name] = [_with_interval(*cell, sign=sign) for cell in cells]
+        shown[name] = [with_interval(*cell, sign=sign) for cell in cells]
     return pd.DataFrame(shown)
-
-
-def _with_interval(mean: float, low: float, high: float, sign: str = "+") -> str:
-    if np.isnan(mean):
-        return "–"
-    # an interval stays on one line
-    interval = f" [{low:{sign}.3f},\u00a0{high:{sign}.3f}]" if np.isfinite(low) else ""
-    return f"{mean:{sign}.3f}{interval}"
 
 
 def say_metric_gap(table: pd.DataFrame) -> str:
@@ -255,7 +247,7 @@ def say_metric_gap(table: pd.DataFrame) -> str:
         f"Where low values are the likelier hidden ({percent(best['missing_rate'])} in all), {_named(best)} is best "
         f"around the hidden entries' own mean, with R² {best['r2']:.3f}; the paper's metric gives it "
         f"{best['paper_r2']:.3f}. Its imputed values are off by "
-        f"{_with_interval(best['bias'], best['bias_low'], best['bias_high'])} sd."
+        f"{with_interval(best['bias'], best['bias_low'], best['bias_high'])} sd."
     )
     return (
         f"{one} Over all methods the paper's metric adds {gap.min():.3f} to {gap.max():.3f} to R², credit for hidden "
@@ -406,7 +398,7 @@ def _show_differences(table: pd.DataFrame, keys: list[str], names: dict[str, str
     for column, name in names.items():
         shown = shown.assign(**{name: table[column].map("{:.3f}".format)})
     cells = zip(table["difference"], table["low"], table["high"], strict=True)
-    differences = [_with_interval(*cell) for cell in cells]
+    differences = [with_interval(*cell) for cell in cells]
     return shown.assign(**{"difference [95 %]": differences, "splits": table["n_splits"]})
 
 
@@ -428,7 +420,7 @@ def say_robustness(table: pd.DataFrame) -> str:
         ends = [useful.iloc[0]] + ([useful.iloc[-1]] if len(useful) > 1 else [])
         words = [
             f"{_named(row)} {'least' if i == 0 else 'most'}, from {row['half']:.3f} to {row['most']:.3f} "
-            f"({_with_interval(row['difference'], row['low'], row['high'])})"
+            f"({with_interval(row['difference'], row['low'], row['high'])})"
             for i, row in enumerate(ends)
         ]
         lines.append(f"- {target}: {'; '.join(words)}.")

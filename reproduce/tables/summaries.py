@@ -15,7 +15,7 @@ import pandas as pd
 
 from reproduce.errors import ConfigError, DataFormatError
 from reproduce.experiments.trials import ORACLE
-from reproduce.files import atomic_path
+from reproduce.files import write_table as write_table  # notebooks write what this room makes
 from reproduce.hypotheses import corrected_t, overlap_ratio
 from reproduce.metrics import METRICS
 from reproduce.preprocessing import ExpressionTransform
@@ -40,28 +40,6 @@ def label_of(method: str) -> str:
     from reproduce.imputers import METHODS
 
     return "Best attainable" if method == ORACLE else METHODS[method].label
-
-
-def write_table(table: pd.DataFrame, folder: str | Path, name: str) -> Path:
-    """Write a table as CSV, whole or not at all; six significant digits, so that equal tables give equal files.
-
-    Parameters
-    ----------
-    table : DataFrame
-    folder : path-like
-        Created if absent.
-    name : str
-        File name without its ending.
-
-    Returns
-    -------
-    Path
-    """
-    path = Path(folder) / f"{name}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-    return path
 
 
 # --- tables of scores ---
@@ -133,7 +111,9 @@ def training_rows_text(scenario: str, training_rows: str) -> str:
 def show_scores(table: pd.DataFrame) -> pd.DataFrame:
     """A score table as a reader wants it: rounded, labelled, saying which training rows each method had."""
     rows = zip(table["scenario"], table["training_rows"], strict=True)
-    interval = [_interval(a, b) if np.isfinite(a) else "–" for a, b in zip(table["low"], table["high"], strict=True)]
+    interval = [
+        interval_text(a, b) if np.isfinite(a) else "–" for a, b in zip(table["low"], table["high"], strict=True)
+    ]
     return pd.DataFrame(
         {
             "method": table["label"],
@@ -149,8 +129,17 @@ def show_scores(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _interval(low: float, high: float, digits: str = ".3f") -> str:
-    return f"[{low:{digits}},\u00a0{high:{digits}}]"  # never broken over two lines
+def with_interval(mean: float, low: float, high: float, sign: str = "+") -> str:
+    """A number and its interval, which is never broken over two lines; without one if it is infinite, – for NaN."""
+    if np.isnan(mean):
+        return "–"
+    interval = f" {interval_text(low, high, sign)}" if np.isfinite(low) else ""
+    return f"{mean:{sign}.3f}{interval}"
+
+
+def interval_text(low: float, high: float, sign: str = "") -> str:
+    """An interval, never broken over two lines."""
+    return f"[{low:{sign}.3f},\u00a0{high:{sign}.3f}]"
 
 
 def _seconds(seconds: float) -> str:
@@ -254,10 +243,7 @@ def show_verdicts(table: pd.DataFrame) -> pd.DataFrame:
         f"{label_of(row.challenger)} − {label_of(row.rival) if row.rival else 'gene means'}" if row.challenger else "–"
         for row in table.itertuples()
     ]
-    effect = [
-        f"{row.effect:+.3f} {_interval(row.low, row.high, '+.3f')}" if np.isfinite(row.effect) else "–"
-        for row in table.itertuples()
-    ]
+    effect = [with_interval(row.effect, row.low, row.high) for row in table.itertuples()]
     p_values = zip(table["p_supported_holm"], table["p_refuted_holm"], strict=True)
     return pd.DataFrame(
         {

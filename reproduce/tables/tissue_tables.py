@@ -17,7 +17,7 @@ from reproduce.hypotheses import corrected_t, overlap_ratio
 from reproduce.loaders.gtex_tissues import tissue_table
 from reproduce.metrics import PERCENTILES
 from reproduce.splits import split_by_donor
-from reproduce.tables.summaries import label_of, score_table
+from reproduce.tables.summaries import interval_text, label_of, score_table
 
 POOLED_LABEL = "Gaussian without tissue"
 #: Whose tissues and genes are shown in the foreground: the paper's proposal.
@@ -86,7 +86,7 @@ def method_table(rows: pd.DataFrame, trials: Iterable[Trial]) -> pd.DataFrame:
 
 def show_methods(table: pd.DataFrame) -> pd.DataFrame:
     """`method_table` as a reader wants it."""
-    interval = [f"[{row.low:.3f},\u00a0{row.high:.3f}]" if np.isfinite(row.low) else "–" for row in table.itertuples()]
+    interval = [interval_text(row.low, row.high) if np.isfinite(row.low) else "–" for row in table.itertuples()]
     return pd.DataFrame(
         {
             "method": table["label"],
