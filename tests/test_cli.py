@@ -157,7 +157,7 @@ def test_a_failed_notebook_fails_run_and_report(study, runs, tmp_path, capsys):
 
 def test_a_report_of_nothing_is_an_error(study, tmp_path, capsys):
     assert cli.main(["report", "--render-only", "--build", str(tmp_path)]) == 2
-    assert "verdicts.csv: no such file" in capsys.readouterr().err
+    assert "claims.csv: no such file" in capsys.readouterr().err
 
 
 @pytest.fixture
