@@ -67,7 +67,7 @@ def expected_seconds(trial: Trial, study) -> float:
     n_rows, n_genes = cohort.shape if cohort is not None else (REFERENCE_ROWS, REFERENCE_GENES)
     growth = (n_rows / REFERENCE_ROWS) ** cost.rows * (n_genes / REFERENCE_GENES) ** cost.genes
     seconds = cost.seconds * (cost.constant + (1 - cost.constant) * growth)
-    return seconds * max(0.3, float(trial.hyperparameters.get("epochs", 200)) / 200)
+    return seconds * max(0.1, float(trial.hyperparameters.get("epochs", 200)) / 200)
 
 
 def group_seconds(trials: Iterable[Trial], study) -> float:
