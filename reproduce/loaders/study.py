@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -262,12 +262,10 @@ def _embedded_tissues(gene_set: str, seed: int) -> tuple[dict[str, AnnData], Tru
 def _student(gene_set: str) -> dict[str, AnnData]:
     from reproduce.loaders.student import STUDENT_FILES, load_student_gtex, load_student_tcga, student_folder
 
-    folder = student_folder(data_folder())
-    if folder is None:
-        raise DataFormatError(
-            f"{data_folder()}: the student study's tables ({', '.join(STUDENT_FILES)}) are not here; set "
-            f"{DATA_VARIABLE} to their folder"
-        )
+    absent = (
+        f"the student study's tables ({', '.join(STUDENT_FILES)}) are not here; set {DATA_VARIABLE} to their folder"
+    )
+    folder = _found(student_folder, absent)
     tumours = {name: load_student_tcga(folder, name) for name in _TUMOURS}
     return {"GTEx": load_student_gtex(folder), **tumours}
 
@@ -278,12 +276,11 @@ def _portal(gene_set: str) -> dict[str, AnnData]:
     from reproduce.loaders.gene_sets import gene_set as genes_of
     from reproduce.loaders.gtex import load_gtex_tissues
 
-    folder = _portal_folder(data_folder())
-    if folder is None:
-        raise DataFormatError(
-            f"{data_folder()}: no GTEx counts ({_COUNTS[0]}.gz) here; `reproduce download gtex-tcga-p53` fetches "
-            "them, with --from FOLDER from a folder that has them already"
-        )
+    folder = _found(
+        _portal_folder,
+        f"no GTEx counts ({_COUNTS[0]}.gz) here; `reproduce download gtex-tcga-p53` fetches them, with --from FOLDER "
+        "from a folder that has them already",
+    )
     verify_dataset(folder)
     genes = genes_of(gene_set)
     tables = [_one_of(folder, name, f"{name}.gz") for name in _COUNTS]
@@ -298,12 +295,11 @@ def _portal(gene_set: str) -> dict[str, AnnData]:
 def _rnaseqdb(gene_set: str) -> dict[str, AnnData]:
     from reproduce.loaders.rnaseqdb import load_rnaseqdb, rnaseqdb_folder
 
-    folder = rnaseqdb_folder(data_folder())
-    if folder is None:
-        raise DataFormatError(
-            f"{data_folder()}: no table of RNAseqDB here, nor in its subfolder rnaseqdb; data/README.md says where "
-            f"they are, {DATA_VARIABLE} names the folder you put them in"
-        )
+    folder = _found(
+        rnaseqdb_folder,
+        f"no table of RNAseqDB here, nor in its subfolder rnaseqdb; data/README.md says where they are, {DATA_VARIABLE} "
+        "names the folder you put them in",
+    )
     return load_rnaseqdb(folder, gene_set)
 
 
@@ -312,12 +308,11 @@ def _gtex_tissues(gene_set: str) -> dict[str, AnnData]:
     from reproduce.loaders.gene_sets import gene_set as genes_of
     from reproduce.loaders.gtex_tissues import load_gtex_v8_tissues, tissue_folder
 
-    folder = tissue_folder(data_folder())
-    if folder is None:
-        raise DataFormatError(
-            f"{data_folder()}: no GTEx table of all samples (…_v8_RNASeQCv1.1.9_gene_reads.gct.gz) here, nor in a "
-            "subfolder gtex-v8-tissues, gtex_v8 or gtex-v8; `reproduce download gtex-v8` fetches it"
-        )
+    folder = _found(
+        tissue_folder,
+        "no GTEx table of all samples (…_v8_RNASeQCv1.1.9_gene_reads.gct.gz) here, nor in a subfolder gtex-v8-tissues, "
+        "gtex_v8 or gtex-v8; `reproduce download gtex-v8` fetches it",
+    )
     verify_dataset(folder)
     if gene_set == ALL_GENES:
         return {"GTEx": load_gtex_v8_tissues(folder)}
@@ -330,14 +325,21 @@ def _gtex_v8(gene_set: str, preparation: str) -> dict[str, AnnData]:
     from reproduce.loaders.download import verify_dataset
     from reproduce.loaders.gtex_v8 import gtex_v8_folder, load_gtex_v8
 
-    folder = gtex_v8_folder(data_folder())
-    if folder is None:
-        raise DataFormatError(
-            f"{data_folder()}: no GTEx table of all samples (…_v8_RNASeQCv1.1.9_gene_tpm.gct.gz) here, nor in a "
-            "subfolder gtex-v8; `reproduce download gtex-v8` fetches it"
-        )
+    folder = _found(
+        gtex_v8_folder,
+        "no GTEx table of all samples (…_v8_RNASeQCv1.1.9_gene_tpm.gct.gz) here, nor in a subfolder gtex-v8; "
+        "`reproduce download gtex-v8` fetches it",
+    )
     verify_dataset(folder)
     return {"GTEx": load_gtex_v8(folder, gene_set, preparation=preparation)}
+
+
+def _found(find: Callable[[Path], Path | None], absent: str) -> Path:
+    """Where a source's files lie in the data folder; `absent` says what is not there and what to do."""
+    folder = find(data_folder())
+    if folder is None:
+        raise DataFormatError(f"{data_folder()}: {absent}")
+    return folder
 
 
 def _portal_folder(folder: Path) -> Path | None:
