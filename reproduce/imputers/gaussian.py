@@ -4,27 +4,31 @@ The rows of one tissue are taken as draws from N(mean, covariance). A row's miss
 
     mean_M + covariance_MO covariance_OO⁻¹ (z_O − mean_O)     and covariance     K_MM⁻¹,     K = covariance⁻¹.
 
-Everything is computed for blocks of rows at once: rows are sorted by how many genes they miss, their submatrices padded
-to one size with the identity, and solved as a batch.
+The arithmetic is in `reproduce.imputers._normal`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from sklearn.covariance import ledoit_wolf
-from sklearn.utils.validation import check_is_fitted
 
 from reproduce.errors import ConfigError
-from reproduce.imputers._base import ExpressionImputer, check_choice, check_integer, check_number
+from reproduce.imputers._base import check_choice, check_integer, check_number
 from reproduce.imputers._covariates import UNKNOWN_CATEGORY, Covariates
+from reproduce.imputers._normal import (
+    Normal,
+    Prior,
+    conditional_mean,
+    conditional_variance,
+    draw_missing,
+    mixture,
+    most_probable,
+)
+from reproduce.imputers._predictive import PredictiveImputer
 from reproduce.imputers.median import groups_of
 
-#: Bound on the padded submatrices of one batch, bytes.
-BATCH_BYTES = 32 * 2**20
 #: Least variance of a gene within a tissue, in units of its variance over all fitted rows.
 LEAST_VARIANCE = 1e-6
 #: Weight of the diagonal where no shrinkage is asked for: enough to invert, too little to matter.
@@ -33,30 +37,7 @@ LEAST_SHRINKAGE = 1e-6
 MOST_SHRINKAGE = 0.95
 
 
-@dataclass(frozen=True)
-class _Normal:
-    """Mean (n_genes,) and covariance (n_genes, n_genes) of a group, standardised, and its precision."""
-
-    mean: np.ndarray
-    covariance: np.ndarray
-    precision: np.ndarray
-
-    @classmethod
-    def of(cls, mean: np.ndarray, covariance: np.ndarray) -> _Normal:
-        covariance = (covariance + covariance.T) / 2
-        precision = np.linalg.inv(covariance)
-        return cls(mean, covariance, (precision + precision.T) / 2)
-
-
-@dataclass(frozen=True)
-class _Prior:
-    """A covariance that is worth `samples` observations: T in covariance = (n S + samples T) / (n + samples)."""
-
-    covariance: np.ndarray
-    samples: float
-
-
-class ConditionalGaussianImputer(ExpressionImputer):
+class ConditionalGaussianImputer(PredictiveImputer):
     """Conditional mean under a multivariate normal with shrunk covariance, one for each tissue.
 
     Fitted on complete rows it has a closed form. Fitted on rows with holes, mean and covariance are those of highest
@@ -125,40 +106,6 @@ class ConditionalGaussianImputer(ExpressionImputer):
         self.tol = tol
         self.unknown_category = unknown_category
 
-    def conditional_sd(self, X, *, covariates: pd.DataFrame | None = None) -> np.ndarray:
-        """Standard deviation of each missing entry given the row's known entries.
-
-        Parameters
-        ----------
-        X, covariates
-            As in `transform`.
-
-        Returns
-        -------
-        ndarray of float64 (n_samples, n_genes)
-            In units of X; 0 for known entries and for genes constant in the fitted rows.
-
-        Notes
-        -----
-        Of the model: correct if the normal is, and without the uncertainty of its mean and covariance.
-        """
-        check_is_fitted(self)
-        X_checked, rows = self._checked(X, reset=False)
-        self._check_rows(covariates, rows, len(X_checked))
-        encoded = self._encoded(covariates)
-        result = np.zeros(X_checked.shape)
-        if not self.varying_.any():
-            return result
-        observed = ~np.isnan(X_checked[:, self.varying_])
-        sd = np.zeros(observed.shape)
-        for group, members in self._rows_by_group(encoded, len(X_checked)):
-            for batch in _batches(~observed[members]):
-                inverse = np.linalg.inv(batch.blocks_of(group.precision))
-                variance = np.einsum("rkk->rk", inverse)
-                sd[members[batch.row_of_entry], batch.column_of_entry] = np.sqrt(variance[batch.real])
-        result[:, self.varying_] = sd * self.scale_[self.varying_]
-        return result
-
     def _check_parameters(self) -> None:
         if isinstance(self.shrinkage, str):
             check_choice("shrinkage", self.shrinkage, ("ledoit_wolf",))
@@ -178,7 +125,7 @@ class ConditionalGaussianImputer(ExpressionImputer):
         groups = [Z[rows] for rows in members.values()] or [Z]
         self.n_iter_, self.converged_, self.log_posterior_ = 1, True, []
         fitted = self._closed_form(groups) if observed.all() else self._by_em(groups)
-        together = _mixture(fitted, np.array([len(rows) for rows in groups], dtype=np.float64))
+        together = mixture(fitted, np.array([len(rows) for rows in groups], dtype=np.float64))
         self._normals = [together] * (1 + n_groups)
         for code, normal in zip(members, fitted):
             self._normals[code] = normal
@@ -188,17 +135,38 @@ class ConditionalGaussianImputer(ExpressionImputer):
     def _impute(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> np.ndarray:
         Z_hat = np.empty_like(Z)
         for group, rows in self._rows_by_group(covariates, len(Z)):
-            Z_hat[rows] = _conditional_mean(Z[rows], group)
+            Z_hat[rows] = conditional_mean(Z[rows], group)
         return Z_hat
 
-    def _rows_by_group(self, covariates: Covariates | None, n: int) -> Iterator[tuple[_Normal, np.ndarray]]:
+    def _variance(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> np.ndarray:
+        # of the model: without the uncertainty of its mean and covariance
+        variance = np.zeros(Z.shape)
+        for group, rows in self._rows_by_group(covariates, len(Z)):
+            variance[rows] = conditional_variance(~observed[rows], group)
+        return variance
+
+    def _draw(
+        self,
+        Z: np.ndarray,
+        observed: np.ndarray,
+        covariates: Covariates | None,
+        n: int,
+        generator: np.random.Generator,
+    ) -> np.ndarray:
+        draws = np.empty((n, *Z.shape))
+        for group, rows in self._rows_by_group(covariates, len(Z)):
+            drawn = draw_missing(np.tile(Z[rows], (n, 1)), group, generator)
+            draws[:, rows] = drawn.reshape(n, len(rows), Z.shape[1])
+        return draws
+
+    def _rows_by_group(self, covariates: Covariates | None, n: int) -> Iterator[tuple[Normal, np.ndarray]]:
         codes, _ = groups_of(self.group, covariates, n)
         for code in np.unique(codes):
             yield self._normals[code], np.flatnonzero(codes == code)
 
     # complete rows
 
-    def _closed_form(self, groups: list[np.ndarray]) -> list[_Normal]:
+    def _closed_form(self, groups: list[np.ndarray]) -> list[Normal]:
         means = [Z.mean(axis=0) for Z in groups]
         sds = [np.sqrt(np.maximum(Z.var(axis=0), LEAST_VARIANCE)) for Z in groups]
         scaled = [(Z - mean) / sd for Z, mean, sd in zip(groups, means, sds)]
@@ -208,7 +176,7 @@ class ConditionalGaussianImputer(ExpressionImputer):
             correlation = self._correlation(rows)
             if shared is not None:
                 correlation = (len(rows) * correlation + self.pooling * shared) / (len(rows) + self.pooling)
-            fitted.append(_Normal.of(mean, correlation * np.outer(sd, sd)))
+            fitted.append(Normal.of(mean, correlation * np.outer(sd, sd)))
         return fitted
 
     def _correlation(self, scaled: np.ndarray) -> np.ndarray:
@@ -226,7 +194,7 @@ class ConditionalGaussianImputer(ExpressionImputer):
 
     # rows with holes
 
-    def _by_em(self, groups: list[np.ndarray]) -> list[_Normal]:
+    def _by_em(self, groups: list[np.ndarray]) -> list[Normal]:
         variances = _within_variances(groups)
         pooled = np.average(variances, axis=0, weights=[len(Z) for Z in groups])
         means = [_column_means(Z) for Z in groups]
@@ -234,19 +202,22 @@ class ConditionalGaussianImputer(ExpressionImputer):
         if len(groups) > 1 and self.pooling > 0:
             residuals = np.vstack([Z - mean for Z, mean in zip(groups, means)])
             prior = self._prior(residuals, pooled, None)
-            shared, _, _ = self._em(residuals, _Normal.of(np.zeros(len(pooled)), np.diag(pooled)), prior)
+            shared, _, _ = self._most_probable(residuals, Normal.of(np.zeros(len(pooled)), np.diag(pooled)), prior)
         fitted = []
         for Z, mean, variance in zip(groups, means, variances):
             prior = self._prior(Z, variance, shared)
-            start = _Normal.of(mean, prior.covariance)
-            normal, trace, settled = self._em(Z, start, prior)
+            start = Normal.of(mean, prior.covariance)
+            normal, trace, settled = self._most_probable(Z, start, prior)
             fitted.append(normal)
             self.log_posterior_.append(trace)
             self.n_iter_ = max(self.n_iter_, len(trace))
             self.converged_ &= settled
         return fitted
 
-    def _prior(self, Z: np.ndarray, variance: np.ndarray, shared: _Normal | None) -> _Prior:
+    def _most_probable(self, Z: np.ndarray, start: Normal, prior: Prior) -> tuple[Normal, np.ndarray, bool]:
+        return most_probable(Z, start, prior, max_iter=self.max_iter, tol=self.tol)
+
+    def _prior(self, Z: np.ndarray, variance: np.ndarray, shared: Normal | None) -> Prior:
         weight = _shrinkage_with_holes(Z) if self.shrinkage == "ledoit_wolf" else self.shrinkage or 0.0
         weight = max(weight, LEAST_SHRINKAGE)
         diagonal = len(Z) * weight / (1 - weight)
@@ -254,137 +225,11 @@ class ConditionalGaussianImputer(ExpressionImputer):
             diagonal *= 1 + Z.size / max(np.count_nonzero(~np.isnan(Z)), 1) * Z.shape[1] / len(Z)
         total = diagonal * np.diag(variance)
         if shared is None:
-            return _Prior(total / diagonal, diagonal)
+            return Prior(total / diagonal, diagonal)
         sd = np.sqrt(np.diag(shared.covariance))
         correlation = shared.covariance / np.outer(sd, sd)
         total += self.pooling * correlation * np.sqrt(np.outer(variance, variance))
-        return _Prior(total / (diagonal + self.pooling), diagonal + self.pooling)
-
-    def _em(self, Z: np.ndarray, normal: _Normal, prior: _Prior) -> tuple[_Normal, np.ndarray, bool]:
-        """Mean and covariance of highest posterior density, the trace of the log posterior, and whether it settled."""
-        trace = []
-        for _ in range(self.max_iter):
-            filled, spread, log_likelihood = _expectation(Z, normal)
-            trace.append(log_likelihood + _log_prior(normal, prior))
-            mean = filled.mean(axis=0)
-            scatter = (filled - mean).T @ (filled - mean) + spread
-            covariance = (scatter + prior.samples * prior.covariance) / (len(Z) + prior.samples)
-            change = max(np.abs(mean - normal.mean).max(), np.abs(covariance - normal.covariance).max())
-            normal = _Normal.of(mean, covariance)
-            if change < self.tol:
-                return normal, np.array(trace), True
-        return normal, np.array(trace), False
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Rows of a mask (n_rows, n_genes) with the columns where it is True, padded to one number k of columns.
-
-    Attributes
-    ----------
-    rows : ndarray of int (r,)
-    columns : ndarray of int (r, k)
-    real : ndarray of bool (r, k)
-        False for padding.
-    """
-
-    rows: np.ndarray
-    columns: np.ndarray
-    real: np.ndarray
-
-    @property
-    def row_of_entry(self) -> np.ndarray:
-        return np.broadcast_to(self.rows[:, None], self.real.shape)[self.real]
-
-    @property
-    def column_of_entry(self) -> np.ndarray:
-        return self.columns[self.real]
-
-    def blocks_of(self, matrix: np.ndarray) -> np.ndarray:
-        """Submatrices (r, k, k) of a matrix (n_genes, n_genes), the identity in the padding."""
-        blocks = matrix[self.columns[:, :, None], self.columns[:, None, :]]
-        blocks *= self.real[:, :, None]
-        blocks *= self.real[:, None, :]
-        np.einsum("rkk->rk", blocks)[...] += ~self.real
-        return blocks
-
-    def entries_of(self, values: np.ndarray) -> np.ndarray:
-        """Entries (r, k) of values (n_rows, n_genes), 0 in the padding."""
-        return np.where(self.real, values[self.rows[:, None], self.columns], 0.0)
-
-
-def _batches(mask: np.ndarray) -> Iterator[_Batch]:
-    """Batches of the rows with any True, of like size so that little is padded, within `BATCH_BYTES`."""
-    count = mask.sum(axis=1)
-    order = np.argsort(count, kind="stable")
-    order = order[count[order] > 0]
-    start = 0
-    while start < len(order):
-        # sizes increase, so the batch that starts here may have to be cut once its widest row is known
-        size = max(1, BATCH_BYTES // (8 * int(count[order[start]]) ** 2))
-        widest = int(count[order[min(start + size, len(order)) - 1]])
-        size = max(1, min(size, BATCH_BYTES // (8 * widest**2), 128))
-        rows = order[start : start + size]
-        widest = int(count[rows[-1]])
-        columns = np.argsort(~mask[rows], axis=1, kind="stable")[:, :widest]
-        yield _Batch(rows, columns, np.arange(widest) < count[rows][:, None])
-        start += size
-
-
-def _conditional_mean(Z: np.ndarray, normal: _Normal) -> np.ndarray:
-    """Rows (n_rows, n_genes) with each NaN replaced by its conditional mean; known entries come back unchanged.
-
-    Solves for the missing genes by the precision, or for the known ones by the covariance, whichever are fewer.
-    """
-    missing = np.isnan(Z)
-    centred = np.where(missing, 0.0, Z - normal.mean)
-    few_missing = missing.sum(axis=1) * 2 <= Z.shape[1]
-    deviation = np.zeros_like(centred)
-
-    rows = np.flatnonzero(few_missing)
-    right = -(centred[rows] @ normal.precision)
-    for batch in _batches(missing[rows]):
-        solved = np.linalg.solve(batch.blocks_of(normal.precision), batch.entries_of(right)[:, :, None])[:, :, 0]
-        deviation[rows[batch.row_of_entry], batch.column_of_entry] = solved[batch.real]
-
-    rows = np.flatnonzero(~few_missing)
-    weights = np.zeros((len(rows), Z.shape[1]))
-    for batch in _batches(~missing[rows]):
-        right = batch.entries_of(centred[rows])[:, :, None]
-        solved = np.linalg.solve(batch.blocks_of(normal.covariance), right)[:, :, 0]
-        weights[batch.row_of_entry, batch.column_of_entry] = solved[batch.real]
-    deviation[rows] = weights @ normal.covariance
-    return np.where(missing, normal.mean + deviation, Z)
-
-
-def _expectation(Z: np.ndarray, normal: _Normal) -> tuple[np.ndarray, np.ndarray, float]:
-    """Filled rows (n_rows, n_genes), summed conditional covariance (n_genes, n_genes), log likelihood of known entries.
-
-    The likelihood follows from quantities at hand: with b = (K (z − mean))_M over known entries only,
-    log|covariance_OO| = log|covariance| + log|K_MM| and the quadratic form is zᵀKz − bᵀ K_MM⁻¹ b.
-    """
-    missing = np.isnan(Z)
-    n_genes = Z.shape[1]
-    centred = np.where(missing, 0.0, Z - normal.mean)
-    right = -(centred @ normal.precision)
-    log_determinant = -np.linalg.slogdet(normal.precision)[1]
-    twice = missing.size - missing.sum()
-    total = twice * np.log(2 * np.pi) + len(Z) * log_determinant - np.sum(centred * right)
-    spread = np.zeros(n_genes * n_genes)
-    deviation = centred.copy()
-    for batch in _batches(missing):
-        blocks = batch.blocks_of(normal.precision)
-        total += np.linalg.slogdet(blocks)[1].sum()
-        inverse = np.linalg.inv(blocks)
-        b = batch.entries_of(right)
-        solved = np.einsum("rkl,rl->rk", inverse, b)
-        total -= np.sum(solved * b)
-        deviation[batch.row_of_entry, batch.column_of_entry] = solved[batch.real]
-        inverse *= batch.real[:, :, None]  # the padding's identity is no covariance
-        inverse *= batch.real[:, None, :]
-        flat = batch.columns[:, :, None] * n_genes + batch.columns[:, None, :]
-        spread += np.bincount(flat.ravel(), weights=inverse.ravel(), minlength=n_genes * n_genes)
-    return deviation + normal.mean, spread.reshape(n_genes, n_genes), -0.5 * float(total)
+        return Prior(total / (diagonal + self.pooling), diagonal + self.pooling)
 
 
 def _shrinkage_with_holes(Z: np.ndarray) -> float:
@@ -405,11 +250,6 @@ def _shrinkage_with_holes(Z: np.ndarray) -> float:
     return min(noise / (noise + signal), MOST_SHRINKAGE) if noise > 0 else 0.0
 
 
-def _log_prior(normal: _Normal, prior: _Prior) -> float:
-    log_determinant = -np.linalg.slogdet(normal.precision)[1]
-    return -0.5 * prior.samples * float(log_determinant + np.sum(prior.covariance * normal.precision))
-
-
 def _column_means(Z: np.ndarray) -> np.ndarray:
     """Mean of the known entries of each gene; 0, the mean of all fitted rows, where there are none."""
     known = ~np.isnan(Z)
@@ -422,14 +262,3 @@ def _within_variances(groups: list[np.ndarray]) -> list[np.ndarray]:
     counts = [(~np.isnan(Z)).sum(axis=0) for Z in groups]
     pooled = np.maximum(np.sum(squares, axis=0) / np.sum(counts, axis=0), LEAST_VARIANCE)
     return [(square + 5 * pooled) / (count + 5) for square, count in zip(squares, counts)]
-
-
-def _mixture(normals: list[_Normal], weights: np.ndarray) -> _Normal:
-    """Normal with the mean and covariance of the mixture of some normals."""
-    weights = weights / weights.sum()
-    mean = np.einsum("g,gp->p", weights, np.stack([normal.mean for normal in normals]))
-    covariance = sum(
-        w * (normal.covariance + np.outer(normal.mean - mean, normal.mean - mean))
-        for w, normal in zip(weights, normals)
-    )
-    return _Normal.of(mean, covariance)

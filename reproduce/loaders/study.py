@@ -297,8 +297,8 @@ def _rnaseqdb(gene_set: str) -> dict[str, AnnData]:
 
     folder = _found(
         rnaseqdb_folder,
-        f"no table of RNAseqDB here, nor in its subfolder rnaseqdb; data/README.md says where they are, {DATA_VARIABLE} "
-        "names the folder you put them in",
+        "no table of RNAseqDB here, nor in its subfolder rnaseqdb; data/README.md says where they are, "
+        f"{DATA_VARIABLE} names the folder you put them in",
     )
     return load_rnaseqdb(folder, gene_set)
 

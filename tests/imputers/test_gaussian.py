@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import multivariate_normal
 from sklearn.covariance import ledoit_wolf
 
-from reproduce.imputers import gaussian
+from reproduce.imputers import _normal
 from reproduce.imputers.gaussian import ConditionalGaussianImputer
 
 
@@ -57,7 +57,7 @@ def test_filled_values_and_sd_are_the_conditional_ones(rate, holes_in_training):
 def test_batches_change_nothing(monkeypatch):
     _, X = draws(80)
     whole = ConditionalGaussianImputer().fit_transform(X)
-    monkeypatch.setattr(gaussian, "BATCH_BYTES", 2000)
+    monkeypatch.setattr(_normal, "BATCH_BYTES", 2000)
     np.testing.assert_allclose(ConditionalGaussianImputer().fit_transform(X), whole, atol=1e-9)
 
 
@@ -75,14 +75,14 @@ def test_likelihood_is_that_of_the_known_entries():
     _, Z = draws(50)
     rng = np.random.default_rng(3)
     A = rng.normal(size=(9, 9))
-    normal = gaussian._Normal.of(rng.normal(size=9), A @ A.T + np.eye(9))
-    _, _, value = gaussian._expectation(Z, normal)
+    normal = _normal.Normal.of(rng.normal(size=9), A @ A.T + np.eye(9))
+    _, _, value = _normal.expectation(Z, normal)
     expected = 0.0
     for z in Z:
         O = ~np.isnan(z)
         if O.any():
             expected += multivariate_normal.logpdf(z[O], normal.mean[O], normal.covariance[np.ix_(O, O)])
-    assert value == pytest.approx(expected, rel=1e-10)
+    assert value.sum() == pytest.approx(expected, rel=1e-10)
 
 
 @pytest.mark.parametrize("shrinkage", [None, 0.1, "ledoit_wolf"])
@@ -170,3 +170,30 @@ def test_scores_on_gtex(test_data):
     assert r2(X[test], inductive, hidden[test]) > 0.77
     in_place = ConditionalGaussianImputer().fit_transform(holes[~test], covariates=covariates[~test])
     assert r2(X[~test], in_place, hidden[~test]) > 0.74
+
+
+def test_draws_have_the_conditional_mean_covariance_and_known_entries():
+    _, X = draws(60)
+    imputer = ConditionalGaussianImputer().fit(X)
+    Z = X[:3].copy()
+    Z[:, :4] = np.nan
+    Z[:, 4:] = np.where(np.isnan(Z[:, 4:]), 0.0, Z[:, 4:])
+    sampled = imputer.sample(Z, 4000, random_state=0)
+    np.testing.assert_array_equal(sampled[:, :, 4:], np.broadcast_to(Z[:, 4:], sampled[:, :, 4:].shape))
+    np.testing.assert_allclose(sampled.mean(axis=0), imputer.transform(Z), atol=0.08)
+    np.testing.assert_allclose(sampled[:, :, :4].std(axis=0), imputer.conditional_sd(Z)[:, :4], rtol=0.06)
+    precision = imputer.covariances_[0] / 1.0
+    expected = np.linalg.inv(np.linalg.inv(precision)[:4, :4]) * np.outer(imputer.scale_[:4], imputer.scale_[:4])
+    np.testing.assert_allclose(np.cov(sampled[:, 0, :4].T), expected, atol=0.08 * np.abs(expected).max())
+
+
+def test_intervals_are_the_quantiles_of_the_draws():
+    _, X = draws(60)
+    imputer = ConditionalGaussianImputer().fit(X)
+    lower, upper = imputer.intervals(X[:4], 0.8)
+    sampled = imputer.sample(X[:4], 4000, random_state=1)
+    missing = np.isnan(X[:4])
+    np.testing.assert_array_equal(lower[~missing], X[:4][~missing])
+    assert (lower[missing] < upper[missing]).all()
+    inside = ((sampled > lower) & (sampled < upper))[:, missing].mean(axis=0)
+    np.testing.assert_allclose(inside, 0.8, atol=0.03)
