@@ -1,0 +1,292 @@
+"""PMI made as good as it can be, as an estimator with error bars; its network is in `reproduce.models.tuned_pmi`.
+
+The paper's PMI is `reproduce.imputers.pmi` and stays as it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import norm
+from sklearn.utils import check_random_state
+
+from reproduce.imputers._base import check_choice, check_integer, check_number, check_random_state_value
+from reproduce.imputers._covariates import UNKNOWN_CATEGORY, Covariates
+from reproduce.imputers._folds import donor_folds, fit_standardised
+from reproduce.imputers._network import rate_range
+from reproduce.imputers._predictive import PredictiveImputer
+from reproduce.imputers.gaussian import ConditionalGaussianImputer
+from reproduce.imputers.median import groups_of
+
+if TYPE_CHECKING:
+    from reproduce.imputers._pseudo_masks import Versions
+
+#: Held-out entries that a gene's or tissue's own error must be known from to count as much as what is shared.
+SHARED_ERROR_WEIGHT = 200.0
+#: Least squared error of a gene, standardised, that held-out entries can show.
+LEAST_ERROR = 1e-6
+#: Probabilities at which the distribution of relative errors is kept.
+PROBABILITIES = np.linspace(0.0005, 0.9995, 1000)
+
+
+class TunedPMIImputer(PredictiveImputer):
+    """Ensemble of pseudo-mask imputers that correct a conditional Gaussian, good at every missing rate.
+
+    PARAMS
+    """
+
+    def __init__(
+        self,
+        *,
+        hidden_layers: int = 1,
+        hidden_units: int = 512,
+        dropout: float = 0.1,
+        layer_normalization: bool = True,
+        activation: str = "gelu",
+        covariate_scaling: bool = True,
+        residual: bool = True,
+        loss: str = "mse",
+        pseudo_missing_rate: object = "auto",
+        synthetic_fraction: float = 0.7,
+        masks_per_row: int = 40,
+        n_folds: int = 10,
+        n_members: int = 3,
+        learning_rate: float = 1e-3,
+        cosine: bool = True,
+        averaging: float = 0.999,
+        batch_size: int = 64,
+        epochs: int = 60,
+        steps_per_epoch: int = 50,
+        group: str | None = "tissue",
+        unknown_category: str = "error",
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        self.hidden_layers = hidden_layers
+        self.hidden_units = hidden_units
+        self.dropout = dropout
+        self.layer_normalization = layer_normalization
+        self.activation = activation
+        self.covariate_scaling = covariate_scaling
+        self.residual = residual
+        self.loss = loss
+        self.pseudo_missing_rate = pseudo_missing_rate
+        self.synthetic_fraction = synthetic_fraction
+        self.masks_per_row = masks_per_row
+        self.n_folds = n_folds
+        self.n_members = n_members
+        self.learning_rate = learning_rate
+        self.cosine = cosine
+        self.averaging = averaging
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.group = group
+        self.unknown_category = unknown_category
+        self.random_state = random_state
+
+    def _check_parameters(self) -> None:
+        check_integer("hidden_layers", self.hidden_layers, least=0)
+        for name in ("hidden_units", "masks_per_row", "n_members", "batch_size", "epochs", "steps_per_epoch"):
+            check_integer(name, getattr(self, name), least=1)
+        check_integer("n_folds", self.n_folds, least=2)
+        for name in ("dropout", "averaging"):
+            check_number(name, getattr(self, name), low=0, high=1, open_high=True)
+        check_number("synthetic_fraction", self.synthetic_fraction, low=0, high=1, open_high=True)
+        check_number("learning_rate", self.learning_rate, low=0, open_low=True)
+        for name in ("layer_normalization", "covariate_scaling", "residual", "cosine"):
+            check_choice(name, getattr(self, name), (True, False))
+        check_choice("activation", self.activation, ("gelu", "relu"))
+        check_choice("loss", self.loss, ("mse", "huber", "student_t"))
+        check_choice("unknown_category", self.unknown_category, UNKNOWN_CATEGORY)
+        if self.pseudo_missing_rate != "auto":
+            rate_range("pseudo_missing_rate", self.pseudo_missing_rate)
+        check_random_state_value(self.random_state)
+        self._new_gaussian()._check_parameters()
+
+    def _new_gaussian(self) -> ConditionalGaussianImputer:
+        return ConditionalGaussianImputer(group=self.group, unknown_category=self.unknown_category)
+
+    # training
+
+    def _fit(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> None:
+        from reproduce.imputers._pseudo_masks import masked_rows
+        from reproduce.models.layers import NetworkShape
+        from reproduce.models.training import TrainingSettings, execution_mode
+        from reproduce.models.tuned_pmi import MaskedRows, tuned_trainer_for
+
+        seed = int(check_random_state(self.random_state).randint(2**31))
+        self._gaussian = fit_standardised(self._new_gaussian(), Z, covariates)
+        versions = masked_rows(
+            Z,
+            covariates,
+            donor_folds(len(Z), covariates, int(self.n_folds), seed),
+            self._new_gaussian,
+            self._masking(bool(observed.all())),
+            np.random.default_rng([seed, 3]),
+        )
+        self._shape = NetworkShape(
+            n_genes=Z.shape[1],
+            # a category that is unknown in every fitted row has nothing to embed
+            n_categories=() if covariates is None else tuple(max(v, 1) for v in covariates.n_categories),
+            n_numeric=0 if covariates is None else covariates.numeric.shape[1],
+        )
+        training = TrainingSettings(
+            epochs=int(self.epochs),
+            steps_per_epoch=int(self.steps_per_epoch),
+            batch_size=int(self.batch_size) * int(self.n_members),
+        )
+        n_steps = training.epochs * training.steps_per_epoch
+        self._settings = self._network_settings(n_steps)
+        trainer = tuned_trainer_for(self._shape, self._settings, execution_mode(n_steps))
+        fitted = trainer.fit(MaskedRows.stacked([versions.real, versions.synthetic]), training, seed)
+        self.network_weights_, self.history_, self._network = fitted.weights, fitted.history, None
+        self._learn_errors(versions, *groups_of(self.group, covariates, len(Z)))
+
+    def _masking(self, complete: bool):
+        from reproduce.imputers._pseudo_masks import MaskingSettings
+
+        rates = self.pseudo_missing_rate
+        if rates == "auto":
+            rates = (0.05, 0.95) if complete else (0.05, 0.5)
+        return MaskingSettings(
+            masks_per_row=int(self.masks_per_row),
+            rates=rate_range("pseudo_missing_rate", rates),
+            synthetic_fraction=float(self.synthetic_fraction),
+            group=self.group,
+        )
+
+    def _network_settings(self, n_steps: int):
+        from reproduce.models.tuned_pmi import TunedPMISettings
+
+        return TunedPMISettings(
+            n_members=int(self.n_members),
+            n_layers=int(self.hidden_layers),
+            n_units=int(self.hidden_units),
+            dropout=float(self.dropout),
+            layer_normalization=bool(self.layer_normalization),
+            activation=self.activation,
+            covariate_scaling=bool(self.covariate_scaling),
+            residual=bool(self.residual),
+            loss=self.loss,
+            learning_rate=float(self.learning_rate),
+            cosine=bool(self.cosine),
+            averaging=float(self.averaging),
+            n_steps=n_steps,
+        )
+
+    # predicting
+
+    def _impute(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> np.ndarray:
+        return self._of_members(Z, observed, covariates)[0].mean(axis=0)
+
+    def _of_members(
+        self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Prediction and learnt variance (n_members, n_samples, n_genes) of every member."""
+        from reproduce.imputers._pseudo_masks import shown_rows
+        from reproduce.models.tuned_pmi import predictions_of_members
+
+        rows = shown_rows(Z, self._gaussian._impute(Z, observed, covariates), covariates)
+        return predictions_of_members(self._fitted_network(), rows)
+
+    def _fitted_network(self):
+        from reproduce.models.tuned_pmi import TunedPMINetwork
+
+        if self._network is None:
+            self._network = TunedPMINetwork(self._shape, self._settings)
+            self._network.set_weights(self.network_weights_)
+        return self._network
+
+    def __getstate__(self) -> dict:
+        # the network is rebuilt from its weights, so that a copy holds arrays only
+        state = super().__getstate__()
+        return state | {"_network": None} if "_network" in state else state
+
+    # error bars
+
+    def _learn_errors(self, versions: Versions, groups: np.ndarray, n_groups: int) -> None:
+        """Compare errors on held-out donors with what is predicted of them.
+
+        Parameters
+        ----------
+        versions : Versions
+            Rows of fold k are new to member k.
+        groups : ndarray of int (n_samples,)
+            Group of each fitted row, 0 for none.
+        n_groups : int
+        """
+        from reproduce.models.tuned_pmi import predictions_of_members
+
+        fold = versions.real.fold[:, 0]
+        held_out = np.flatnonzero((fold >= 0) & (fold < self.n_members))
+        rows, fold, groups = versions.real.rows(held_out), fold[held_out], groups[versions.origin[held_out]]
+        prediction, learnt = predictions_of_members(self._fitted_network(), rows)
+        variance = self._uncalibrated(prediction, learnt, versions.variance[held_out])
+        asked = rows.target_mask > 0
+        error = rows.expression - prediction[fold, np.arange(len(fold))]
+        relative = np.where(asked, error / np.sqrt(variance), 0.0)
+        self.error_factors_ = _error_factors(relative, asked, groups, n_groups)
+        self.relative_quantiles_ = _symmetric_quantiles((relative / np.sqrt(self.error_factors_[groups]))[asked])
+
+    def _uncalibrated(self, prediction: np.ndarray, learnt: np.ndarray, gaussian_variance: np.ndarray) -> np.ndarray:
+        """Disagreement of the members plus what they, or else the Gaussian, hold to be noise (n_samples, n_genes)."""
+        noise = learnt.mean(axis=0) if self.loss == "student_t" else gaussian_variance
+        return np.maximum(prediction.var(axis=0) + noise, LEAST_ERROR)
+
+    def _variance(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> np.ndarray:
+        prediction, learnt = self._of_members(Z, observed, covariates)
+        variance = self._uncalibrated(prediction, learnt, self._gaussian._variance(Z, observed, covariates))
+        return variance * self.error_factors_[groups_of(self.group, covariates, len(Z))[0]]
+
+    def _quantiles(
+        self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None, probability: float
+    ) -> np.ndarray:
+        sd = np.sqrt(self._variance(Z, observed, covariates))
+        return self._impute(Z, observed, covariates) + self._relative_errors(norm.ppf(probability)) * sd
+
+    def _draw(
+        self,
+        Z: np.ndarray,
+        observed: np.ndarray,
+        covariates: Covariates | None,
+        n: int,
+        generator: np.random.Generator,
+    ) -> np.ndarray:
+        # the Gaussian says how a row's errors hang together, the network where they are centred and how wide they are
+        mean = self._gaussian._impute(Z, observed, covariates)
+        sd = np.sqrt(np.where(observed, 1.0, self._gaussian._variance(Z, observed, covariates)))
+        deviates = (self._gaussian._draw(Z, observed, covariates, n, generator) - mean) / sd
+        width = np.sqrt(self._variance(Z, observed, covariates))
+        return self._impute(Z, observed, covariates) + self._relative_errors(deviates) * width
+
+    def _relative_errors(self, deviates: np.ndarray | float) -> np.ndarray:
+        """Errors, in predicted standard deviations, that are as extreme as these deviates are for a normal."""
+        knots = norm.ppf(PROBABILITIES)
+        beyond = np.maximum(np.abs(deviates) / knots[-1], 1.0)
+        return np.interp(deviates, knots, self.relative_quantiles_) * beyond
+
+
+def _error_factors(relative: np.ndarray, asked: np.ndarray, groups: np.ndarray, n_groups: int) -> np.ndarray:
+    """Mean squared relative error (1 + n_groups, n_genes), few entries drawn to what is shared.
+
+    A gene's is drawn to that of all genes, a gene's within a group to the gene's. Row 0 is over all groups. Where nothing was asked for, all are 1.
+    """
+    squares = np.where(asked, relative**2, 0.0)
+    overall = (squares.sum() + SHARED_ERROR_WEIGHT) / (asked.sum() + SHARED_ERROR_WEIGHT)
+    of_gene = (squares.sum(axis=0) + SHARED_ERROR_WEIGHT * overall) / (asked.sum(axis=0) + SHARED_ERROR_WEIGHT)
+    factors = np.tile(of_gene, (1 + n_groups, 1))
+    for group in range(1, n_groups + 1):
+        mine = groups == group
+        total = squares[mine].sum(axis=0) + SHARED_ERROR_WEIGHT * of_gene
+        factors[group] = total / (asked[mine].sum(axis=0) + SHARED_ERROR_WEIGHT)
+    return factors
+
+
+def _symmetric_quantiles(relative: np.ndarray) -> np.ndarray:
+    """Quantiles at `PROBABILITIES` of relative errors and their negatives, drawn to a normal's where they are few."""
+    of_normal = norm.ppf(PROBABILITIES)
+    if not relative.size:
+        return of_normal
+    found = np.quantile(np.concatenate([relative, -relative]), PROBABILITIES)
+    return (relative.size * found + SHARED_ERROR_WEIGHT * of_normal) / (relative.size + SHARED_ERROR_WEIGHT)
