@@ -67,6 +67,7 @@ METHODS: Mapping[str, Method] = MappingProxyType({
         _method("missforest_100", "MissForest (100 trees)", "missforest:MissForestImputer", IN_PLACE, n_estimators=100),
         _method("iterative_forest", "MissForest, inductive", "iterative_forest:IterativeForestImputer"),
         _method("gaussian", "Conditional Gaussian", "gaussian:ConditionalGaussianImputer"),
+        _method("mixture", "Gaussian mixture", "mixture:GaussianMixtureImputer"),
         _method("pmi", "PMI", "pmi:PMIImputer"),
         _method("gain", "GAIN-GTEx", "gain:GAINImputer"),
         _method("gain_mse", "GAIN-MSE-GTEx", "gain:GAINImputer", discriminator=False),

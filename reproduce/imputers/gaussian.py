@@ -159,10 +159,14 @@ class ConditionalGaussianImputer(PredictiveImputer):
             draws[:, rows] = drawn.reshape(n, len(rows), Z.shape[1])
         return draws
 
+    def normal_of(self, code: int) -> Normal:
+        """The fitted normal, standardised, of a group's code; code 0 is that of all groups together."""
+        return self._normals[code]
+
     def _rows_by_group(self, covariates: Covariates | None, n: int) -> Iterator[tuple[Normal, np.ndarray]]:
         codes, _ = groups_of(self.group, covariates, n)
         for code in np.unique(codes):
-            yield self._normals[code], np.flatnonzero(codes == code)
+            yield self.normal_of(code), np.flatnonzero(codes == code)
 
     # complete rows
 
