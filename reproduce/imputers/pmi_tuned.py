@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 
 from reproduce.imputers._base import check_choice, check_integer, check_number, check_random_state_value
 from reproduce.imputers._covariates import UNKNOWN_CATEGORY, Covariates
+from reproduce.imputers._errors import error_factors, relative_errors, symmetric_quantiles
 from reproduce.imputers._folds import donor_folds, fit_standardised
 from reproduce.imputers._network import rate_range
 from reproduce.imputers._predictive import PredictiveImputer
@@ -22,18 +23,97 @@ from reproduce.imputers.median import groups_of
 if TYPE_CHECKING:
     from reproduce.imputers._pseudo_masks import Versions
 
-#: Held-out entries that a gene's or tissue's own error must be known from to count as much as what is shared.
-SHARED_ERROR_WEIGHT = 200.0
-#: Least squared error of a gene, standardised, that held-out entries can show.
-LEAST_ERROR = 1e-6
-#: Probabilities at which the distribution of relative errors is kept.
-PROBABILITIES = np.linspace(0.0005, 0.9995, 1000)
+#: Least variance that is predicted, standardised.
+LEAST_VARIANCE = 1e-6
 
 
 class TunedPMIImputer(PredictiveImputer):
     """Ensemble of pseudo-mask imputers that correct a conditional Gaussian, good at every missing rate.
 
-    PARAMS
+    As in PMI (Viñas et al. 2021), a network is shown a part of a sample's known entries and learns to give back the
+    others. What is added, each of which can be switched off:
+
+    * the hidden fraction varies over the whole range, so that one network serves every missing rate;
+    * the network sees what a conditional Gaussian predicts for the hidden entries, and its output is added to that
+      (`residual`). The Gaussian of a training row was fitted without the row's donor fold, so that the network learns
+      to correct predictions of the quality it will meet;
+    * most training rows are synthetic (`synthetic_fraction`): draws of the Gaussian, and mixtures of two rows;
+    * layer normalisation, a smooth activation, units scaled and shifted by tissue and the other covariates;
+    * a learning rate that rises and falls, weights averaged over the steps, and several networks.
+
+    Each network leaves out one fold of donors; errors on them set the error bars.
+
+    Parameters
+    ----------
+    hidden_layers : int, default 1
+    hidden_units : int, default 512
+        Width of each hidden layer.
+    dropout : float, default 0.1
+        Fraction of hidden units dropped in training.
+    layer_normalization : bool, default True
+    activation : {"gelu", "relu"}, default "gelu"
+    covariate_scaling : bool, default True
+        Whether the embedded covariates scale and shift every hidden unit; they are an input in either case.
+    residual : bool, default True
+        False: the network neither sees the Gaussian's prediction nor starts from it. Synthetic rows and error bars
+        need the Gaussian all the same.
+    loss : {"mse", "huber", "student_t"}, default "mse"
+        "huber" counts errors above one standard deviation of the gene linearly. "student_t" is the likelihood of a
+        Student-t distribution with 5 degrees of freedom, whose scale the network predicts for each entry.
+    pseudo_missing_rate : "auto", float, or pair of float, default "auto"
+        Fraction of a sample's known entries that is hidden; from a pair (low, high) it is drawn uniformly for each
+        masked version of a row. "auto" takes (0.05, 0.95) where the fitted rows are complete and (0.05, 0.5) where
+        they have holes.
+    synthetic_fraction : float, default 0.7
+        Share of synthetic rows in training, at least 0 and less than 1.
+    masks_per_row : int, default 40
+        Masked versions per fitted row, real and synthetic together, made once before training.
+    n_folds : int, default 10
+        Donor folds: each row's Gaussian is fitted on the other folds, and network k learns from all folds but k.
+    n_members : int, default 3
+        Networks of the ensemble; the prediction is their mean.
+    learning_rate : float, default 1e-3
+        Adam's, at its highest.
+    cosine : bool, default True
+        Whether the rate rises in the first twentieth of the steps and falls along a cosine to zero, or stays.
+    averaging : float, default 0.999
+        Weight of the past in the moving average of the weights; 0 uses the last weights.
+    batch_size : int, default 64
+        Rows of one network in a step.
+    epochs : int, default 60
+    steps_per_epoch : int, default 50
+    group : str or None, default "tissue"
+        Categorical covariate within which the Gaussian is fitted and rows are mixed. None, or no covariates at all:
+        all rows.
+    unknown_category : {"error", "pool"}, default "error"
+        What to do with a covariate's category that `fit` did not see; "pool" gives it the mean embedding, and the
+        Gaussian of all groups together.
+    random_state : int, RandomState or None, default None
+
+    Attributes
+    ----------
+    history_ : DataFrame
+        One row an epoch: epoch, step, train_loss (mean of the members', standardised units).
+    network_weights_ : list of ndarray
+        The leading axis is over members.
+    error_factors_ : ndarray (1 + n_groups, n_varying_genes)
+        Squared errors on held-out donors over the variance predicted for them; row 0 over all groups.
+    relative_quantiles_ : ndarray (1000,)
+        Of those errors over the predicted standard deviation, at equally spaced probabilities, made symmetric.
+
+    Notes
+    -----
+    The predictive variance is the disagreement of the networks plus the noise that the Gaussian (with
+    loss="student_t" the networks) predicts, times `error_factors_`. Intervals and draws follow the distribution of
+    errors on held-out donors, whose tails are heavier than a normal's. The draws of a row belong together: their
+    correlations are those of the Gaussian's conditional covariance. Errors are those of single networks, so that error
+    bars of the ensemble are a little too wide rather than too narrow. Where all fitted rows are of one person nobody
+    can be held out, and the predicted variance is taken as it is.
+
+    Masked versions need about 20 bytes · n_samples · masks_per_row · n_genes of memory; like the Gaussian this is made
+    for gene sets, not for the genome.
+
+    Scale and shift by covariates: Perez et al. 2018, FiLM. Averaged weights: Polyak and Juditsky 1992.
     """
 
     def __init__(
@@ -226,13 +306,13 @@ class TunedPMIImputer(PredictiveImputer):
         asked = rows.target_mask > 0
         error = rows.expression - prediction[fold, np.arange(len(fold))]
         relative = np.where(asked, error / np.sqrt(variance), 0.0)
-        self.error_factors_ = _error_factors(relative, asked, groups, n_groups)
-        self.relative_quantiles_ = _symmetric_quantiles((relative / np.sqrt(self.error_factors_[groups]))[asked])
+        self.error_factors_ = error_factors(relative, asked, groups, n_groups)
+        self.relative_quantiles_ = symmetric_quantiles((relative / np.sqrt(self.error_factors_[groups]))[asked])
 
     def _uncalibrated(self, prediction: np.ndarray, learnt: np.ndarray, gaussian_variance: np.ndarray) -> np.ndarray:
         """Disagreement of the members plus what they, or else the Gaussian, hold to be noise (n_samples, n_genes)."""
         noise = learnt.mean(axis=0) if self.loss == "student_t" else gaussian_variance
-        return np.maximum(prediction.var(axis=0) + noise, LEAST_ERROR)
+        return np.maximum(prediction.var(axis=0) + noise, LEAST_VARIANCE)
 
     def _variance(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> np.ndarray:
         prediction, learnt = self._of_members(Z, observed, covariates)
@@ -243,7 +323,10 @@ class TunedPMIImputer(PredictiveImputer):
         self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None, probability: float
     ) -> np.ndarray:
         sd = np.sqrt(self._variance(Z, observed, covariates))
-        return self._impute(Z, observed, covariates) + self._relative_errors(norm.ppf(probability)) * sd
+        return (
+            self._impute(Z, observed, covariates)
+            + relative_errors(self.relative_quantiles_, norm.ppf(probability)) * sd
+        )
 
     def _draw(
         self,
@@ -258,35 +341,4 @@ class TunedPMIImputer(PredictiveImputer):
         sd = np.sqrt(np.where(observed, 1.0, self._gaussian._variance(Z, observed, covariates)))
         deviates = (self._gaussian._draw(Z, observed, covariates, n, generator) - mean) / sd
         width = np.sqrt(self._variance(Z, observed, covariates))
-        return self._impute(Z, observed, covariates) + self._relative_errors(deviates) * width
-
-    def _relative_errors(self, deviates: np.ndarray | float) -> np.ndarray:
-        """Errors, in predicted standard deviations, that are as extreme as these deviates are for a normal."""
-        knots = norm.ppf(PROBABILITIES)
-        beyond = np.maximum(np.abs(deviates) / knots[-1], 1.0)
-        return np.interp(deviates, knots, self.relative_quantiles_) * beyond
-
-
-def _error_factors(relative: np.ndarray, asked: np.ndarray, groups: np.ndarray, n_groups: int) -> np.ndarray:
-    """Mean squared relative error (1 + n_groups, n_genes), few entries drawn to what is shared.
-
-    A gene's is drawn to that of all genes, a gene's within a group to the gene's. Row 0 is over all groups. Where nothing was asked for, all are 1.
-    """
-    squares = np.where(asked, relative**2, 0.0)
-    overall = (squares.sum() + SHARED_ERROR_WEIGHT) / (asked.sum() + SHARED_ERROR_WEIGHT)
-    of_gene = (squares.sum(axis=0) + SHARED_ERROR_WEIGHT * overall) / (asked.sum(axis=0) + SHARED_ERROR_WEIGHT)
-    factors = np.tile(of_gene, (1 + n_groups, 1))
-    for group in range(1, n_groups + 1):
-        mine = groups == group
-        total = squares[mine].sum(axis=0) + SHARED_ERROR_WEIGHT * of_gene
-        factors[group] = total / (asked[mine].sum(axis=0) + SHARED_ERROR_WEIGHT)
-    return factors
-
-
-def _symmetric_quantiles(relative: np.ndarray) -> np.ndarray:
-    """Quantiles at `PROBABILITIES` of relative errors and their negatives, drawn to a normal's where they are few."""
-    of_normal = norm.ppf(PROBABILITIES)
-    if not relative.size:
-        return of_normal
-    found = np.quantile(np.concatenate([relative, -relative]), PROBABILITIES)
-    return (relative.size * found + SHARED_ERROR_WEIGHT * of_normal) / (relative.size + SHARED_ERROR_WEIGHT)
+        return self._impute(Z, observed, covariates) + relative_errors(self.relative_quantiles_, deviates) * width

@@ -311,7 +311,7 @@ def predictions_of_members(network: TunedPMINetwork, data: MaskedRows) -> tuple[
     """Prediction and variance of every member for every row, float32 (n_members, n_rows, n_genes); see `impute`."""
     parts = [
         [values.numpy() for values in network.impute(part.shown, part.input_mask, part.codes, part.numeric)]
-        for part in (data.rows(slice(i, i + PREDICTED_ROWS)) for i in range(0, len(data), PREDICTED_ROWS))
+        for part in (data.rows(slice(i, i + PREDICTED_ROWS)) for i in range(0, max(len(data), 1), PREDICTED_ROWS))
     ]
     prediction, variance = (np.concatenate(values, axis=1) for values in zip(*parts))
     return prediction, variance

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.stats import t
 
 from reproduce.models.layers import NetworkShape
 from reproduce.models.training import TrainingSettings
@@ -41,9 +42,8 @@ def trained(mode="eager", data=None, seed=5, **changes):
     return network, TunedTrainer(network, mode).fit(rows() if data is None else data, TRAINING, seed)
 
 
-@pytest.mark.parametrize("changes", [{}, {"loss": "student_t", "residual": False}])
-def test_ways_to_execute_agree(changes):
-    eager, graph, compiled = (trained(mode, **changes)[1].weights for mode in ("eager", "graph", "compiled"))
+def test_ways_to_execute_agree():
+    eager, graph, compiled = (trained(mode, loss="student_t")[1].weights for mode in ("eager", "graph", "compiled"))
     for other in (graph, compiled):
         assert all(np.allclose(a, b, atol=2e-3) for a, b in zip(eager, other, strict=True))
 
@@ -80,14 +80,13 @@ def test_without_residual_the_gaussian_is_neither_seen_nor_added():
 
 
 def test_a_member_learns_nothing_from_its_own_fold():
-    network, fitted = trained(data=rows(fold=1), averaging=0.0)
+    network, _ = trained(data=rows(fold=1), averaging=0.0)
     prediction, _ = predictions_of_members(network, rows())
     assert np.array_equal(prediction[1], rows().shown)  # where it started
     assert not np.array_equal(prediction[0], rows().shown)
 
 
-def test_members_are_trained_as_if_alone():
-    """A member's kernel gets the gradient of its own rows' loss, and nothing of the other's."""
+def test_each_member_has_its_own_kernel():
     layer = EnsembleDense(2, 3)
     layer.build((2, None, 4))
     kernels, x = np.random.default_rng(0).normal(size=(2, 4, 3)), np.random.default_rng(1).normal(size=(2, 6, 4))
@@ -116,8 +115,6 @@ def test_losses_by_hand():
     error, log_scale = tf.constant([[0.5, -3.0]]), tf.constant([[0.0, 0.7]])
     np.testing.assert_allclose(entry_losses("mse", error, None), [[0.25, 9.0]])
     np.testing.assert_allclose(entry_losses("huber", error, None), [[0.25, 1.0 + 2.0 * 2.0]])
-    from scipy.stats import t
-
     loss = entry_losses("student_t", error, log_scale).numpy()
     density = t.logpdf(error, DEGREES_OF_FREEDOM, scale=np.exp(log_scale))
     # equal up to one constant
