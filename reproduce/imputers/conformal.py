@@ -214,7 +214,7 @@ class ConformalImputer(PredictiveImputer):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows (n,) that entries were hidden of, errors (n, n_genes; NaN where not hidden) and features of them."""
         generator = np.random.default_rng([seed, 3])
-        parts = []
+        parts, self._fold_gaussians, self._fold_of_row = [], [], {}
         for fold in np.unique(folds):
             rest, rows = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
             # a gene that the others do not know, or that is constant there, tells nothing about its errors
@@ -222,6 +222,8 @@ class ConformalImputer(PredictiveImputer):
             if not genes.size:
                 continue
             fitted = self._fitted(Z[rest][:, genes], covariates_of_rows(covariates, rest), seed)
+            self._fold_of_row |= {Z[row].tobytes(): len(self._fold_gaussians) for row in rows}
+            self._fold_gaussians.append((fitted[1], genes))
             for _ in range(int(self.n_repeats)):
                 parts.append(self._errors_of(fitted, Z, rows, genes, covariates_of_rows(covariates, rows), generator))
         if not parts:
@@ -233,7 +235,7 @@ class ConformalImputer(PredictiveImputer):
         truth = Z[np.ix_(rows, genes)]
         hidden = hide_entries(~np.isnan(truth), HIDDEN_RATES, generator)
         visible = np.where(hidden, np.nan, truth)
-        value, features = self._features(*fitted, visible, covariates)
+        value, features = self._features(*fitted, visible, covariates, _log_dispersion(fitted[1], visible, covariates))
         errors = np.full((len(rows), Z.shape[1]), np.nan)
         errors[:, genes] = np.where(hidden, truth - value, np.nan)
         whole = np.zeros((*errors.shape, features.shape[2]))
@@ -243,16 +245,33 @@ class ConformalImputer(PredictiveImputer):
     # what is known of an entry's error
 
     def _value_and_scale(self, Z: np.ndarray, covariates: Covariates | None) -> tuple[np.ndarray, np.ndarray]:
-        value, features = self._features(self.imputer_, self.gaussian_, Z, covariates)
+        dispersion = self._log_dispersion_unseen(Z, covariates)
+        value, features = self._features(self.imputer_, self.gaussian_, Z, covariates, dispersion)
         groups, _ = groups_of(self.group, covariates, len(Z))
         return value, self.residual_scale_.of(features, groups)
 
+    def _log_dispersion_unseen(self, Z: np.ndarray, covariates: Covariates | None) -> np.ndarray:
+        """`_log_dispersion` as it looks to a Gaussian that was not fitted to the row.
+
+        In place the rows to fill were fitted. They look less strange to the Gaussian that knows them than held-out rows
+        did, and intervals would be too narrow; so each is shown to the one of the fold that left it out.
+        """
+        dispersion = _log_dispersion(self.gaussian_, Z, covariates)
+        fold_of_row = np.array([self._fold_of_row.get(row.tobytes(), -1) for row in Z])
+        for fold, (gaussian, genes) in enumerate(self._fold_gaussians):
+            rows = np.flatnonzero(fold_of_row == fold)
+            if rows.size:
+                part = covariates_of_rows(covariates, rows)
+                dispersion[rows] = _log_dispersion(gaussian, Z[np.ix_(rows, genes)], part)
+        return dispersion
+
+    @staticmethod
     def _features(
-        self,
         imputer: ExpressionImputer,
         gaussian: ConditionalGaussianImputer,
         Z: np.ndarray,
         covariates: Covariates | None,
+        dispersion: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Imputed values (n_rows, n_genes), and what `ResidualScale` reads (n_rows, n_genes, 5)."""
         missing = np.isnan(Z)
@@ -263,7 +282,7 @@ class ConformalImputer(PredictiveImputer):
         features[:, :, 0] = 1.0
         features[:, :, 1] = np.where(missing, 0.5 * np.log(variance), 0.0)
         features[:, :, 2] = np.log((~missing).mean(axis=1) + _VISIBLE_OFFSET)[:, None]
-        features[:, :, 3] = _log_dispersion(gaussian, Z, covariates)[:, None]
+        features[:, :, 3] = dispersion[:, None]
         features[:, :, 4] = value
         return value, features
 
