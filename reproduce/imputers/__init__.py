@@ -68,7 +68,9 @@ METHODS: Mapping[str, Method] = MappingProxyType({
         _method("iterative_forest", "MissForest, inductive", "iterative_forest:IterativeForestImputer"),
         _method("gaussian", "Conditional Gaussian", "gaussian:ConditionalGaussianImputer"),
         _method("mixture", "Gaussian mixture", "mixture:GaussianMixtureImputer"),
+        _method("transfer", "Gaussian with references", "transfer:TransferImputer"),
         _method("pmi", "PMI", "pmi:PMIImputer"),
+        _method("best", "Weighted best", "best:BestImputer"),
         _method("gain", "GAIN-GTEx", "gain:GAINImputer"),
         _method("gain_mse", "GAIN-MSE-GTEx", "gain:GAINImputer", discriminator=False),
     )

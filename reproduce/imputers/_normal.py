@@ -190,15 +190,30 @@ def log_likelihood(Z: np.ndarray, normal: Normal) -> np.ndarray:
     """
     missing = np.isnan(Z)
     centred = np.where(missing, 0.0, Z - normal.mean)
-    right = -(centred @ normal.precision)
     n_known = Z.shape[1] - missing.sum(axis=1)
-    twice = n_known * np.log(2 * np.pi) - np.linalg.slogdet(normal.precision)[1] - np.einsum("rp,rp->r", centred, right)
-    for batch in batches(missing):
-        blocks, b = batch.blocks_of(normal.precision), batch.entries_of(right)
-        root = np.linalg.cholesky(blocks)
-        solved = np.linalg.solve(blocks, b[:, :, None])[:, :, 0]
-        twice[batch.rows] += 2 * np.log(np.einsum("rkk->rk", root)).sum(axis=1) - np.einsum("rk,rk->r", solved, b)
+    twice = n_known * np.log(2 * np.pi)
+    few_missing = 2 * n_known >= Z.shape[1]
+
+    # by the precision of what is missing, or by the covariance of what is known, whichever is smaller
+    rows = np.flatnonzero(few_missing)
+    right = centred[rows] @ normal.precision
+    twice[rows] += np.einsum("rp,rp->r", centred[rows], right) - np.linalg.slogdet(normal.precision)[1]
+    for batch in batches(missing[rows]):
+        log_determinant, form = _determinant_and_form(batch.blocks_of(normal.precision), batch.entries_of(right))
+        twice[rows[batch.rows]] += log_determinant - form
+
+    rows = np.flatnonzero(~few_missing)
+    for batch in batches(~missing[rows]):
+        blocks, values = batch.blocks_of(normal.covariance), batch.entries_of(centred[rows])
+        twice[rows[batch.rows]] += np.add(*_determinant_and_form(blocks, values))
     return -0.5 * twice
+
+
+def _determinant_and_form(blocks: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log determinants (r,) of blocks (r, k, k) and the forms v' block⁻¹ v (r,) of values (r, k)."""
+    root = np.linalg.cholesky(blocks)
+    solved = np.linalg.solve(blocks, values[:, :, None])[:, :, 0]
+    return 2 * np.log(np.einsum("rkk->rk", root)).sum(axis=1), np.einsum("rk,rk->r", solved, values)
 
 
 def conditional_variance(missing: np.ndarray, normal: Normal) -> np.ndarray:

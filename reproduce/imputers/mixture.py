@@ -42,6 +42,8 @@ LEAST_SAMPLES = 15
 START_DIMENSIONS = 10
 #: Share of a row that starts outside its cluster, evenly over all components.
 START_SOFTNESS = 0.05
+#: Less of a row than this is not worth a component's arithmetic.
+LEAST_MEMBERSHIP = 1e-4
 
 
 @dataclass(frozen=True)
@@ -154,21 +156,28 @@ class GaussianMixtureImputer(PredictiveImputer):
 
     def _impute(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> np.ndarray:
         Z_hat = np.zeros(Z.shape)
-        for _, rows, mixture in self._mixtures(covariates, len(Z)):
-            means = np.stack([conditional_mean(Z[rows], part) for part in mixture.components])
-            Z_hat[rows] += np.einsum("rk,krp->rp", mixture.memberships(Z[rows]), means) / self.n_bags
+        for rows, share, part in self._shares(Z, covariates):
+            Z_hat[rows] += share * conditional_mean(Z[rows], part)
         return Z_hat
 
     def _variance(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> np.ndarray:
         # over components and bags: E[variance + mean²] − E[mean]²
         mean, square = np.zeros(Z.shape), np.zeros(Z.shape)
-        for _, rows, mixture in self._mixtures(covariates, len(Z)):
-            membership = mixture.memberships(Z[rows]) / self.n_bags
-            for k, part in enumerate(mixture.components):
-                of_part = conditional_mean(Z[rows], part)
-                mean[rows] += membership[:, [k]] * of_part
-                square[rows] += membership[:, [k]] * (of_part**2 + conditional_variance(~observed[rows], part))
+        for rows, share, part in self._shares(Z, covariates):
+            of_part = conditional_mean(Z[rows], part)
+            mean[rows] += share * of_part
+            square[rows] += share * (of_part**2 + conditional_variance(~observed[rows], part))
         return np.where(observed, 0.0, np.maximum(square - mean**2, 0.0))
+
+    def _shares(self, Z: np.ndarray, covariates: Covariates | None) -> Iterator[tuple[np.ndarray, np.ndarray, Normal]]:
+        """Each component of each bag with the rows that it has a part in, and their shares (n_rows, 1) of it."""
+        for _, rows, mixture in self._mixtures(covariates, len(Z)):
+            memberships = mixture.memberships(Z[rows])
+            memberships[memberships < LEAST_MEMBERSHIP] = 0.0
+            memberships /= memberships.sum(axis=1, keepdims=True) * self.n_bags
+            for share, part in zip(memberships.T, mixture.components, strict=True):
+                mine = np.flatnonzero(share)
+                yield rows[mine], share[mine, None], part
 
     def _draw(
         self,
