@@ -26,12 +26,15 @@ class Cost:
         Powers.
     constant : float
         Share of the seconds that does not grow.
+    epochs : int
+        Of a network's training that took these seconds.
     """
 
     seconds: float
     rows: float
     genes: float
     constant: float = 0.0
+    epochs: int = 200
 
 
 #: A network's steps do not depend on the rows; of its layers only the outer ones grow with the genes. Chained equations
@@ -44,6 +47,10 @@ COSTS = {
     "gain": Cost(20.0, 0, 1, constant=0.8),
     "gain_mse": Cost(12.0, 0, 1, constant=0.8),
     "pmi": Cost(8.0, 0, 1, constant=0.8),
+    "best": Cost(150.0, 0.5, 1, constant=0.5, epochs=60),
+    "pmi_tuned": Cost(40.0, 0.5, 1, constant=0.5, epochs=60),
+    "mixture": Cost(6.0, 1, 3, constant=0.4),
+    "low_rank": Cost(2.0, 1, 1, constant=0.2),
     "oracle": Cost(8.0, 1, 3),
     "mice": Cost(5.0, 1, 3, constant=0.2),
     "gaussian": Cost(0.5, 1, 3, constant=0.4),
@@ -67,7 +74,14 @@ def expected_seconds(trial: Trial, study) -> float:
     n_rows, n_genes = cohort.shape if cohort is not None else (REFERENCE_ROWS, REFERENCE_GENES)
     growth = (n_rows / REFERENCE_ROWS) ** cost.rows * (n_genes / REFERENCE_GENES) ** cost.genes
     seconds = cost.seconds * (cost.constant + (1 - cost.constant) * growth)
-    return seconds * max(0.1, float(trial.hyperparameters.get("epochs", 200)) / 200)
+    return seconds * max(0.1, _epochs(trial, cost) / cost.epochs)
+
+
+def _epochs(trial: Trial, cost: Cost) -> float:
+    """The longest training that a trial sets, for itself or for a part of it; else that of its method's cost."""
+    parts = trial.hyperparameters.get("member_parameters") or {}
+    set_by = [trial.hyperparameters, *parts.values()]
+    return float(max((values["epochs"] for values in set_by if "epochs" in values), default=cost.epochs))
 
 
 def group_seconds(trials: Iterable[Trial], study) -> float:

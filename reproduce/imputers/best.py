@@ -8,7 +8,7 @@ missing in the fitted rows, and nothing of the rows that are filled later, takes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -89,6 +89,8 @@ class BestImputer(PredictiveImputer):
         Folds of donors; each member is fitted this many times, and once more to all rows.
     n_repeats : int, default 2
         Times that entries of a left-out row are hidden anew.
+    member_parameters : mapping of str to mapping, optional
+        Hyperparameters of members by name; the others keep their defaults.
     unknown_category : {"error", "pool"}, default "error"
         Given to the members that read covariates.
     random_state : int, RandomState or None, default None
@@ -108,12 +110,14 @@ class BestImputer(PredictiveImputer):
         members: Sequence[str] = ("gaussian", "mixture", "pmi_tuned"),
         n_folds: int = 3,
         n_repeats: int = 2,
+        member_parameters: Mapping[str, Mapping[str, object]] | None = None,
         unknown_category: str = "error",
         random_state: int | np.random.RandomState | None = None,
     ):
         self.members = members
         self.n_folds = n_folds
         self.n_repeats = n_repeats
+        self.member_parameters = member_parameters
         self.unknown_category = unknown_category
         self.random_state = random_state
 
@@ -127,6 +131,8 @@ class BestImputer(PredictiveImputer):
                 raise ConfigError(f"members names {name!r}; methods that can be members are {usable}.")
         if not any(issubclass(METHODS[name].load(), PredictiveImputer) for name in names):
             raise ConfigError(f"None of members {', '.join(names)} predicts a distribution; add 'gaussian', for one.")
+        if others := set(self.member_parameters or {}) - set(names):
+            raise ConfigError(f"member_parameters names {min(others)!r}, which is no member ({', '.join(names)}).")
         check_integer("n_folds", self.n_folds, least=2)
         check_integer("n_repeats", self.n_repeats, least=1)
         check_choice("unknown_category", self.unknown_category, UNKNOWN_CATEGORY)
@@ -171,7 +177,8 @@ class BestImputer(PredictiveImputer):
     def _new_members(self, seed: int) -> list[ExpressionImputer]:
         parts = []
         for number, name in enumerate(self.member_names_):
-            part = make_imputer(name, random_state=(seed + number) % 2**31)
+            own = (self.member_parameters or {}).get(name, {})
+            part = make_imputer(name, random_state=(seed + number) % 2**31, **own)
             if "unknown_category" in part._get_param_names():
                 part.set_params(unknown_category=self.unknown_category)
             parts.append(part)

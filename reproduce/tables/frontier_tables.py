@@ -1,0 +1,254 @@
+"""Scores against cost, by missing rate and by ingredient, and the advice that follows; never runs a method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from reproduce.experiments.frontier import KNOWN
+from reproduce.experiments.trials import ORACLE, Trial
+from reproduce.hypotheses import corrected_t, overlap_ratio
+from reproduce.tables.ablation_tables import on_frontier
+from reproduce.tables.summaries import label_of, score_table, with_interval
+
+#: What every method's gain is measured from: closed form, and nothing to tune.
+REFERENCE = "gaussian"
+#: R² that is not worth a slower method.
+MARGIN = 0.002
+#: Situations that advice tells apart, by the longest one is willing to wait for one matrix, seconds.
+BUDGETS = {"at once (below 1 s)": 1.0, "in seconds (below 15 s)": 15.0, "whatever it takes": np.inf}
+SCENARIO_WORDS = {"in_place": "holes in one's own matrix", "inductive": "new samples, after training on complete ones"}
+MONOTONE_SLACK = 0.003
+
+
+def frontier_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Score, cost and gain over the conditional Gaussian of each method.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Rows of `reproduce.experiments.frontier.frontier_plan`'s trials.
+
+    Returns
+    -------
+    DataFrame
+        Columns as of `reproduce.tables.summaries.score_table`, and gain, gain_low, gain_high (paired difference from
+        the conditional Gaussian on the same splits, 95 % interval corrected for their overlap), on_frontier (no other
+        method scores as high in as little time). Best first within each scenario and scale.
+    """
+    table = score_table(results)
+    values = _by_seed(results)
+    gains = []
+    for row in table.to_dict("records"):
+        key = (row["scenario"], row["transform"], row["missing_rate"])
+        own, reference = values[(*key, row["method"])], values.get((*key, REFERENCE))
+        gains.append(_difference(own, reference, row["scenario"]))
+    table[["gain", "gain_low", "gain_high"]] = np.array(gains, dtype=float).reshape(len(table), 3)
+    table["on_frontier"] = False
+    for _, rows in table[table["method"] != ORACLE].groupby(["scenario", "transform", "missing_rate"]):
+        table.loc[rows.index, "on_frontier"] = on_frontier(rows["seconds"], rows["mean"])
+    order = ["scenario", "transform", "missing_rate", "mean"]
+    return table.sort_values(order, ascending=[True, True, True, False], ignore_index=True)
+
+
+def _by_seed(results: pd.DataFrame) -> dict[tuple, pd.Series]:
+    """Overall R² by seed of each (scenario, scale, missing rate, method)."""
+    rows = results[(results["status"] == "ok") & (results["level"] == "overall") & (results["metric"] == "r2")]
+    keys = ["scenario", "transform", "missing_rate", "method"]
+    return {key: group.set_index("seed")["value"].sort_index() for key, group in rows.groupby(keys)}
+
+
+def _difference(own: pd.Series, other: pd.Series | None, scenario: str) -> tuple[float, float, float]:
+    """Mean and interval of the paired difference; NaN where there is nothing to pair."""
+    if other is None or own is other:
+        return (np.nan, np.nan, np.nan)
+    paired = (own - other).dropna()
+    if paired.empty:
+        return (np.nan, np.nan, np.nan)
+    contrast = corrected_t(paired.to_numpy(float), overlap_ratio(scenario))
+    return contrast.mean, contrast.low, contrast.high
+
+
+def show_frontier(table: pd.DataFrame) -> pd.DataFrame:
+    """A frontier table as a reader wants it."""
+    gain = [with_interval(*row) for row in table[["gain", "gain_low", "gain_high"]].itertuples(index=False)]
+    return pd.DataFrame(
+        {
+            "method": table["label"],
+            "R²": [with_interval(m, lo, hi, "") for m, lo, hi in zip(table["mean"], table["low"], table["high"])],
+            "gain over the conditional Gaussian": gain,
+            "seconds": table["seconds"].map("{:.3g}".format),
+            "on the frontier": table["on_frontier"].map({True: "yes", False: ""}),
+            "splits": table["n_splits"],
+        }
+    )
+
+
+def say_frontier(table: pd.DataFrame) -> str:
+    """What the best method of each scenario reaches, in what time, and how far the paper's networks are."""
+    sentences = []
+    for scenario, words in SCENARIO_WORDS.items():
+        rows = table[(table["scenario"] == scenario) & (table["method"] != ORACLE)]
+        if rows.empty:
+            continue
+        best, paper = rows.iloc[0], rows[rows["method"].isin(("pmi", "gain"))]
+        text = f"For {words}, the best is {best['label']} (R² {best['mean']:.3f}, {best['seconds']:.2g} s)"
+        if len(paper):
+            text += f"; the better of the paper's networks, {paper.iloc[0]['label']}, has {paper.iloc[0]['mean']:.3f}"
+        best_possible = table[(table["scenario"] == scenario) & (table["method"] == ORACLE)]
+        if len(best_possible):
+            left = best_possible.iloc[0]["mean"] - best["mean"]
+            text += (
+                f". Nothing can reach more than {best_possible.iloc[0]['mean']:.3f} here: {left:.3f} are left to gain"
+            )
+        sentences.append(text + ".")
+    return " ".join(sentences)
+
+
+def rate_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Score by missing rate: columns method, label, missing_rate, mean, low, high, n_splits; rates ascending."""
+    columns = ["method", "label", "missing_rate", "mean", "low", "high", "n_splits"]
+    return score_table(results)[columns].sort_values(["method", "missing_rate"], ignore_index=True)
+
+
+def show_rates(table: pd.DataFrame) -> pd.DataFrame:
+    """Methods × missing rates, the best at one half first."""
+    cells = table.assign(
+        cell=[with_interval(*row, "") for row in table[["mean", "low", "high"]].itertuples(index=False)]
+    )
+    wide = cells.pivot(index="label", columns="missing_rate", values="cell")
+    middle = table.loc[(table["missing_rate"] - 0.5).abs().groupby(table["label"]).idxmin()].set_index("label")["mean"]
+    wide = wide.loc[middle.sort_values(ascending=False).index]
+    wide.columns = [f"{rate:.0%} hidden" for rate in wide.columns]
+    return wide.rename_axis("method").reset_index()
+
+
+def say_monotone(table: pd.DataFrame) -> str:
+    """Which methods' R² rises somewhere as more is hidden."""
+    rising = []
+    for label, rows in table.groupby("label"):
+        steps = rows.sort_values("missing_rate")["mean"].diff()
+        if (steps > MONOTONE_SLACK).any():
+            rising.append(f"{label} (by {steps.max():.3f})")
+    if not rising:
+        return "No method's R² rises anywhere as more is hidden: whatever is known helps."
+    return (
+        "As more is hidden, R² *rises* somewhere for " + ", ".join(sorted(rising)) + "; for all others it only falls."
+    )
+
+
+def ingredient_table(results: pd.DataFrame, plan: Mapping[str, Sequence[Trial]], fingerprint: str) -> pd.DataFrame:
+    """What the tuned network loses without each of its parts.
+
+    Parameters
+    ----------
+    results : DataFrame
+    plan : mapping of str to sequence of Trial
+        Of `reproduce.experiments.frontier.ingredient_plan`.
+    fingerprint : str
+        Of the study.
+
+    Returns
+    -------
+    DataFrame
+        Columns change, mean (R²), effect, low, high (paired difference from the whole), seconds, n_splits; the most
+        harmful change first.
+    """
+    overall = results[(results["level"] == "overall") & (results["metric"] == "r2") & (results["status"] == "ok")]
+    by_id = overall.set_index("trial_id")
+    scores, seconds = {}, {}
+    for change, trials in plan.items():
+        rows = by_id.loc[[trial.trial_id(fingerprint) for trial in trials]]
+        scores[change] = rows.set_index("seed")["value"]
+        seconds[change] = float((rows["fit_seconds"] + rows["impute_seconds"]).mean())
+    columns = ["change", "mean", "effect", "low", "high", "seconds", "n_splits"]
+    rows = [
+        (change, values.mean(), *_difference(values, scores[""] if change else None, "inductive"))
+        + (seconds[change], len(values))
+        for change, values in scores.items()
+    ]
+    return pd.DataFrame(rows, columns=columns).sort_values("effect", na_position="first", ignore_index=True)
+
+
+def show_ingredients(table: pd.DataFrame) -> pd.DataFrame:
+    """An ingredient table as a reader wants it."""
+    effect = [with_interval(*row) for row in table[["effect", "low", "high"]].itertuples(index=False)]
+    return pd.DataFrame(
+        {
+            "change": table["change"].replace("", "none (the whole)"),
+            "R²": table["mean"].map("{:.3f}".format),
+            "effect": effect,
+            "seconds": table["seconds"].map("{:.0f}".format),
+            "splits": table["n_splits"],
+        }
+    )
+
+
+def say_ingredients(table: pd.DataFrame) -> str:
+    """Which parts of the tuned network matter."""
+    changed = table[table["change"] != ""]
+    if changed.empty:
+        return "This preset takes no part of the tuned network away."
+    harmful, helpful = changed[changed["high"] < 0], changed[changed["low"] > 0]
+    parts = []
+    for rows, verb in ((harmful, "lowers"), (helpful, "raises")):
+        if len(rows):
+            named = ", ".join(f"{row.change} ({row.effect:+.3f})" for row in rows.itertuples())
+            parts.append(f"what {verb} R² beyond doubt: {named}")
+    rest = len(changed) - len(harmful) - len(helpful)
+    parts.append(f"{rest} of {len(changed)} changes cannot be told from none")
+    text = "; ".join(parts)
+    return text[0].upper() + text[1:] + "."
+
+
+def advice_table(table: pd.DataFrame) -> pd.DataFrame:
+    """The method to use for each scenario and patience: the cheapest whose R² is within `MARGIN` of the best.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `frontier_table`, one scale and missing rate.
+
+    Returns
+    -------
+    DataFrame
+        Columns scenario, patience, limit_seconds, method, label, mean, seconds, best_known (the best of the paper's
+        methods and baselines within the limit), best_known_mean.
+    """
+    rows = []
+    for scenario in SCENARIO_WORDS:
+        usable = table[(table["scenario"] == scenario) & (table["method"] != ORACLE)]
+        for patience, limit in BUDGETS.items():
+            affordable = usable[usable["seconds"] <= limit]
+            if affordable.empty:
+                continue
+            good = affordable[affordable["mean"] >= affordable["mean"].max() - MARGIN]
+            chosen = good.sort_values("seconds").iloc[0]
+            known = affordable[affordable["method"].isin(KNOWN)]
+            other = known.sort_values("mean").iloc[-1] if len(known) else None
+            rows.append(
+                (scenario, patience, limit, chosen["method"], chosen["label"], chosen["mean"], chosen["seconds"])
+                + ((None, np.nan) if other is None else (other["method"], other["mean"]))
+            )
+    columns = ["scenario", "patience", "limit_seconds", "method", "label", "mean", "seconds"]
+    return pd.DataFrame(rows, columns=[*columns, "best_known", "best_known_mean"])
+
+
+def show_advice(table: pd.DataFrame) -> pd.DataFrame:
+    """The advice as a reader wants it."""
+    known = [
+        "–" if pd.isna(name) else f"{label_of(name)} ({mean:.3f})"
+        for name, mean in zip(table["best_known"], table["best_known_mean"], strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "to fill": table["scenario"].map(SCENARIO_WORDS),
+            "patience": table["patience"],
+            "use": table["label"],
+            "R²": table["mean"].map("{:.3f}".format),
+            "seconds": table["seconds"].map("{:.2g}".format),
+            "instead of (best known method in that time)": known,
+        }
+    )
