@@ -70,6 +70,7 @@ METHODS: Mapping[str, Method] = MappingProxyType({
         _method("mixture", "Gaussian mixture", "mixture:GaussianMixtureImputer"),
         _method("transfer", "Gaussian with references", "transfer:TransferImputer"),
         _method("pmi", "PMI", "pmi:PMIImputer"),
+        _method("pmi_tuned", "PMI, tuned", "pmi_tuned:TunedPMIImputer"),
         _method("best", "Weighted best", "best:BestImputer"),
         _method("gain", "GAIN-GTEx", "gain:GAINImputer"),
         _method("gain_mse", "GAIN-MSE-GTEx", "gain:GAINImputer", discriminator=False),
