@@ -31,13 +31,14 @@ class TunedPMIImputer(PredictiveImputer):
     """Ensemble of pseudo-mask imputers that correct a conditional Gaussian, good at every missing rate.
 
     As in PMI (Viñas et al. 2021), a network is shown a part of a sample's known entries and learns to give back the
-    others. What is added, each of which can be switched off:
+    others. What is added, each of which can be switched off or on:
 
     * the hidden fraction varies over the whole range, so that one network serves every missing rate;
     * the network sees what a conditional Gaussian predicts for the hidden entries, and its output is added to that
       (`residual`). The Gaussian of a training row was fitted without the row's donor fold, so that the network learns
       to correct predictions of the quality it will meet;
-    * most training rows are synthetic (`synthetic_fraction`): draws of the Gaussian, and mixtures of two rows;
+    * a likelihood with heavy tails, so that a few odd samples do not decide (`loss`);
+    * training rows may be joined by synthetic ones: draws of the Gaussian, and mixtures of two rows;
     * layer normalisation, a smooth activation, units scaled and shifted by tissue and the other covariates;
     * a learning rate that rises and falls, weights averaged over the steps, and several networks.
 
@@ -48,7 +49,7 @@ class TunedPMIImputer(PredictiveImputer):
     hidden_layers : int, default 1
     hidden_units : int, default 512
         Width of each hidden layer.
-    dropout : float, default 0.1
+    dropout : float, default 0.2
         Fraction of hidden units dropped in training.
     layer_normalization : bool, default True
     activation : {"gelu", "relu"}, default "gelu"
@@ -57,20 +58,21 @@ class TunedPMIImputer(PredictiveImputer):
     residual : bool, default True
         False: the network neither sees the Gaussian's prediction nor starts from it. Synthetic rows and error bars
         need the Gaussian all the same.
-    loss : {"mse", "huber", "student_t"}, default "mse"
+    loss : {"mse", "huber", "student_t"}, default "student_t"
         "huber" counts errors above one standard deviation of the gene linearly. "student_t" is the likelihood of a
         Student-t distribution with 5 degrees of freedom, whose scale the network predicts for each entry.
     pseudo_missing_rate : "auto", float, or pair of float, default "auto"
         Fraction of a sample's known entries that is hidden; from a pair (low, high) it is drawn uniformly for each
         masked version of a row. "auto" takes (0.05, 0.95) where the fitted rows are complete and (0.05, 0.5) where
         they have holes.
-    synthetic_fraction : float, default 0.7
-        Share of synthetic rows in training, at least 0 and less than 1.
+    synthetic_fraction : float, default 0
+        Share of synthetic rows in training, at least 0 and less than 1. They help a network without `residual`; with
+        it they mostly teach that nothing is to be corrected.
     masks_per_row : int, default 40
         Masked versions per fitted row, real and synthetic together, made once before training.
     n_folds : int, default 10
         Donor folds: each row's Gaussian is fitted on the other folds, and network k learns from all folds but k.
-    n_members : int, default 3
+    n_members : int, default 5
         Networks of the ensemble; the prediction is their mean.
     learning_rate : float, default 1e-3
         Adam's, at its highest.
@@ -121,17 +123,17 @@ class TunedPMIImputer(PredictiveImputer):
         *,
         hidden_layers: int = 1,
         hidden_units: int = 512,
-        dropout: float = 0.1,
+        dropout: float = 0.2,
         layer_normalization: bool = True,
         activation: str = "gelu",
         covariate_scaling: bool = True,
         residual: bool = True,
-        loss: str = "mse",
+        loss: str = "student_t",
         pseudo_missing_rate: object = "auto",
-        synthetic_fraction: float = 0.7,
+        synthetic_fraction: float = 0.0,
         masks_per_row: int = 40,
         n_folds: int = 10,
-        n_members: int = 3,
+        n_members: int = 5,
         learning_rate: float = 1e-3,
         cosine: bool = True,
         averaging: float = 0.999,
