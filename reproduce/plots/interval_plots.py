@@ -1,0 +1,134 @@
+"""Draws how well intervals keep their promise, and what holes do to a downstream answer; never computes a score.
+
+Tables come from `reproduce.tables.interval_tables`. Methods have the colours of `reproduce.plots`; what is calibrated
+on held-out donors is filled, a method's own distribution is hollow and dashed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from reproduce.experiments.downstream import COMPLETE
+from reproduce.experiments.intervals import OWN
+from reproduce.plots import colour_of
+from reproduce.tables.interval_tables import ALL_TISSUES, TOLERANCE, name_of
+from reproduce.tables.missingness_tables import percent
+
+_BAND = "0.93"
+_DOTS = "#0072B2"
+
+
+def _style(method: str, source: str) -> dict[str, object]:
+    colour, own = colour_of(method), source == OWN
+    return {"color": colour, "mec": colour, "mfc": "white" if own else colour, "ls": "--" if own else "-", "ms": 5}
+
+
+def _lines(table: pd.DataFrame):
+    for (method, source), group in table.groupby(["method", "variant"], sort=False):
+        yield method, source, group
+
+
+def calibration(table: pd.DataFrame, ax: Axes, *, tissue: str = ALL_TISSUES) -> Axes:
+    """Actual against nominal coverage, one line a method: the mean over missing rates, and their range.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `reproduce.tables.interval_tables.coverage_table`, one scenario.
+    ax : Axes
+        Shows the difference in points; the band is what is tolerated.
+    tissue : str, default "all"
+    """
+    table = table[table["tissue"] == tissue]
+    levels = sorted(table["nominal"].unique())
+    shifts = np.linspace(-0.012, 0.012, max(table.groupby(["method", "variant"]).ngroups, 2))
+    for shift, (method, source, group) in zip(shifts, _lines(table)):
+        off = 100 * (group["coverage"] - group["nominal"])
+        spread = off.groupby(group["nominal"]).agg(["mean", "min", "max"]).loc[levels]
+        x = np.asarray(levels) + shift
+        ax.vlines(x, spread["min"], spread["max"], color=colour_of(method), lw=1, alpha=0.7)
+        ax.plot(x, spread["mean"], "o", label=name_of(method, source), **_style(method, source))
+    _tolerated(ax)
+    ax.set_xticks(levels, [percent(level) for level in levels])
+    ax.set(xlabel="nominal coverage", ylabel="actual − nominal coverage (points)")
+    ax.legend(fontsize=8)
+    return ax
+
+
+def coverage_by_rate(table: pd.DataFrame, ax: Axes, *, nominal: float = 0.95, tissue: str = ALL_TISSUES) -> Axes:
+    """Coverage at one level against the missing rate, with 95 % intervals over splits; `table` as in `calibration`."""
+    table = table[(table["tissue"] == tissue) & np.isclose(table["nominal"], nominal)]
+    shifts = np.linspace(-0.012, 0.012, max(table.groupby(["method", "variant"]).ngroups, 2))
+    for shift, (method, source, group) in zip(shifts, _lines(table)):
+        group = group.sort_values("missing_rate")
+        x, off = group["missing_rate"] + shift, 100 * (group["coverage"] - nominal)
+        known = np.isfinite(group["low"]).to_numpy()
+        low, high = (100 * (group[end] - nominal)[known] for end in ("low", "high"))
+        ax.vlines(x[known], low, high, color=colour_of(method), lw=1, alpha=0.7)
+        ax.plot(x, off, "o", label=name_of(method, source), **_style(method, source))
+    _tolerated(ax)
+    ax.xaxis.set_major_formatter(lambda rate, _: percent(rate))
+    ax.set(xlabel="missing rate", ylabel=f"coverage of {percent(nominal)} intervals − {percent(nominal)} (points)")
+    ax.legend(fontsize=8)
+    return ax
+
+
+def _tolerated(ax: Axes) -> None:
+    ax.axhspan(-100 * TOLERANCE, 100 * TOLERANCE, color=_BAND, lw=0, zorder=0)
+    ax.axhline(0, color="0.5", lw=0.8, zorder=1)
+
+
+def gene_coverage(table: pd.DataFrame, ax: Axes, *, nominal: float = 0.95, missing_rate: float = 0.5) -> Axes:
+    """Distribution over genes of coverage, one box a method.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `reproduce.tables.interval_tables.gene_coverage_table`, one scenario.
+    ax : Axes
+        The band is twice the noise that the number of hidden entries alone leaves.
+    nominal : float, default 0.95
+    missing_rate : float, default 0.5
+    """
+    chosen = table[np.isclose(table["nominal"], nominal) & np.isclose(table["missing_rate"], missing_rate)]
+    groups = list(_lines(chosen))[::-1]
+    noise = 200 * float(chosen["noise"].median())
+    ax.axvspan(100 * nominal - noise, 100 * nominal + noise, color=_BAND, lw=0, zorder=0)
+    ax.axvline(100 * nominal, color="0.5", lw=0.8, zorder=1)
+    boxes = ax.boxplot(
+        [100 * group["coverage"] for _, _, group in groups], orientation="horizontal", patch_artist=True, widths=0.6,
+        flierprops={"ms": 2.5, "mec": "0.5"}, medianprops={"color": "black"},
+    )  # fmt: skip
+    for patch, (method, source, _) in zip(boxes["boxes"], groups, strict=True):
+        patch.set(facecolor="white" if source == OWN else colour_of(method), edgecolor=colour_of(method), lw=1.2)
+    ax.set_yticks(range(1, len(groups) + 1), [name_of(method, source) for method, source, _ in groups])
+    ax.set_xlabel(f"entries inside {percent(nominal)} intervals, per gene (%)")
+    return ax
+
+
+def downstream_effects(table: pd.DataFrame, ax: Axes, *, metric: str = "coverage", promised: float = 0.95) -> Axes:
+    """One number of each way to deal with holes, with its interval over splits, one question.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `reproduce.tables.interval_tables.downstream_table`, one question.
+    ax : Axes
+    metric : str, default "coverage"
+        A column of the table; ways that have no such number are left out.
+    promised : float, default 0.95
+        Marked by a line.
+    """
+    table = table[(table["way"] != COMPLETE) & table[metric].notna()].iloc[::-1].reset_index(drop=True)
+    for y, row in table.iterrows():
+        if np.isfinite(row[f"{metric}_low"]):
+            ax.plot([row[f"{metric}_low"], row[f"{metric}_high"]], [y, y], color=_DOTS, lw=2)
+        ax.plot(row[metric], y, "o", color=_DOTS, ms=6, mec="white", mew=0.6)
+    ax.axvline(promised, color="0.5", lw=0.8, zorder=0)
+    ax.set_yticks(range(len(table)), table["way"])
+    ax.set_ylim(-0.6, len(table) - 0.4)
+    ax.set_xlabel(metric)
+    ax.grid(axis="x", color="0.92")
+    return ax
