@@ -47,7 +47,7 @@ class ConformalImputer(PredictiveImputer):
 
     * the method's own conditional standard deviation, if it has one, or else that of a conditional Gaussian fitted to
       the same rows;
-    * the fraction of the row's entries that are visible;
+    * the fraction of the row's entries that are visible, and its logarithm;
     * how strange the row is: the Mahalanobis distance of its visible entries from its tissue's mean, per entry. Rows
       that are far from everything are predicted worse; this is most of what can be known of errors beyond the model;
     * the imputed value: for some genes low values are noisier;
@@ -62,9 +62,9 @@ class ConformalImputer(PredictiveImputer):
         Folds of donors. Fitting costs n_folds + 1 fits of the method.
     n_repeats : int, default 4
         How often known entries of each row are hidden, at another rate each time.
-    scale_pooling : float, default 10
+    scale_pooling : float, default 30
         Weight of what all genes have in common in how errors change, in errors.
-    quantile_pooling : float, default 200
+    quantile_pooling : float, default 1000
         Weight of the quantiles of all genes in those of each gene, in errors.
     group : str or None, default "tissue"
         Categorical covariate whose categories have error sizes, and a Gaussian, of their own.
@@ -106,8 +106,8 @@ class ConformalImputer(PredictiveImputer):
         *,
         n_folds: int = 5,
         n_repeats: int = 4,
-        scale_pooling: float = 10.0,
-        quantile_pooling: float = 200.0,
+        scale_pooling: float = 30.0,
+        quantile_pooling: float = 1000.0,
         group: str | None = "tissue",
         unknown_category: str = "error",
         random_state: int | np.random.RandomState | None = None,
@@ -156,7 +156,7 @@ class ConformalImputer(PredictiveImputer):
             )
         errors = np.where(weights > 0, errors, 0.0)
         self.residual_scale_: ResidualScale = fit_scale(
-            errors, weights, features, groups[rows], n_groups, pooling=self.scale_pooling
+            errors, _rows_alike(weights), features, groups[rows], n_groups, pooling=self.scale_pooling
         )
         relative = errors / self.residual_scale_.of(features, groups[rows])
         self.residual_quantiles_: ResidualQuantiles = fit_quantiles(relative, weights, pooling=self.quantile_pooling)
@@ -273,18 +273,30 @@ class ConformalImputer(PredictiveImputer):
         covariates: Covariates | None,
         dispersion: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Imputed values (n_rows, n_genes), and what `ResidualScale` reads (n_rows, n_genes, 5)."""
+        """Imputed values (n_rows, n_genes), and what `ResidualScale` reads (n_rows, n_genes, 6)."""
         missing = np.isnan(Z)
         value = np.where(missing, imputer._impute(Z, ~missing, covariates), 0.0)
         source = imputer if isinstance(imputer, PredictiveImputer) else gaussian
         variance = np.maximum(source._variance(Z, ~missing, covariates), _LEAST_VARIANCE)
-        features = np.empty((*Z.shape, 5))
+        features = np.empty((*Z.shape, 6))
         features[:, :, 0] = 1.0
         features[:, :, 1] = np.where(missing, 0.5 * np.log(variance), 0.0)
-        features[:, :, 2] = np.log((~missing).mean(axis=1) + _VISIBLE_OFFSET)[:, None]
+        visible = (~missing).mean(axis=1)[:, None]
+        features[:, :, 2] = np.log(visible + _VISIBLE_OFFSET)
         features[:, :, 3] = dispersion[:, None]
         features[:, :, 4] = value
+        features[:, :, 5] = visible  # beside its logarithm: nearly complete rows are a case of their own
         return value, features
+
+
+def _rows_alike(weights: np.ndarray) -> np.ndarray:
+    """Weights of entries (n_rows, n_genes) of the same sum that give every row with any the same share.
+
+    Otherwise rows of which much was hidden would outvote those of which little was.
+    """
+    of_row = weights.sum(axis=1, keepdims=True)
+    counted = of_row > 0
+    return np.divide(weights * of_row[counted].mean(), of_row, out=np.zeros_like(weights), where=counted)
 
 
 def _check_inductive(name: str) -> None:
