@@ -23,7 +23,14 @@ from reproduce.errors import ConfigError
 from reproduce.imputers._base import check_integer, check_number, check_random_state_value
 from reproduce.imputers._covariates import Covariates
 from reproduce.imputers._folds import fit_standardised
-from reproduce.imputers._normal import Normal, Prior, conditional_mean, conditional_variance, draw_missing
+from reproduce.imputers._normal import (
+    Normal,
+    Prior,
+    conditional_mean,
+    conditional_variance,
+    draw_missing,
+    most_probable,
+)
 from reproduce.imputers._predictive import PredictiveImputer
 from reproduce.imputers._transfer import (
     MeanPrior,
@@ -38,12 +45,12 @@ from reproduce.imputers._transfer import (
     simplex_lattice,
     updated_by_target,
 )
-from reproduce.imputers.gaussian import ConditionalGaussianImputer
+from reproduce.imputers.gaussian import ConditionalGaussianImputer, _within_variances
 
 #: A reference's weight in the grid that stands for "reference only".
 REFERENCE_ONLY = np.inf
 #: Looser while weights are compared: what is left of EM then is far below what tells them apart.
-_TOL_OF_CHOICE = 3e-2
+_TOL_OF_CHOICE = 5e-3
 #: Known entries that tell as much as one independent entry would.
 _ENTRIES_PER_FACT = 2.0
 #: Candidates of less weight in the average are not fitted again.
@@ -51,7 +58,7 @@ _LEAST_WEIGHT = 1e-3
 #: An outlying value must not decide alone.
 _MOST_SQUARED_ERROR = 16.0
 #: Known entries to predict, beyond which more folds would not make the choice surer.
-_ENOUGH_ENTRIES = 4000
+_ENOUGH_ENTRIES = 3000
 TARGET_ONLY = "target only"
 
 
@@ -82,12 +89,12 @@ class TransferImputer(PredictiveImputer):
 
     Parameters
     ----------
-    weights : tuple of float, default (5, 15, 50, 150, inf)
+    weights : tuple of float, default (20, 60, 200, inf)
         Weights ν of the prior that are tried, in samples; infinite is "reference only". The target alone is always
         tried as well.
     n_folds : int, default 5
         Into how many parts known entries are divided; each is hidden once. Where the target is large, fewer are
-        hidden: 4,000 entries are enough.
+        hidden: 3,000 entries are enough.
     max_iter : int, default 100
         Most rounds of EM for each weight.
     tol : float, default 1e-3
@@ -104,7 +111,8 @@ class TransferImputer(PredictiveImputer):
         Proportion of each reference, and of "no correlation", in the prior.
     choice_ : DataFrame
         One row per weight tried: prior (text), samples, error (mean squared, of hidden entries, in standard
-        deviations of the target's genes; NaN where nothing could be hidden), weight (in the average).
+        deviations of the target's genes; NaN where nothing could be hidden or it was given up on early), weight (in
+        the average).
     transfer_gain_ : DataFrame
         One row per varying gene: gene, n_hidden, error_without and error_with (mean squared, of hidden entries, by
         the target alone and with references), gain (their difference), standard_error, transfers (gain above two
@@ -124,7 +132,7 @@ class TransferImputer(PredictiveImputer):
     def __init__(
         self,
         *,
-        weights: tuple[float, ...] = (5.0, 15.0, 50.0, 150.0, REFERENCE_ONLY),
+        weights: tuple[float, ...] = (20.0, 60.0, 200.0, REFERENCE_ONLY),
         n_folds: int = 5,
         max_iter: int = 100,
         tol: float = 1e-3,
@@ -212,8 +220,13 @@ class TransferImputer(PredictiveImputer):
         self.mixing_ = pd.Series(proportions, index=[*self._given, "no correlation"], name="proportion")
         generator = np.random.default_rng(int(check_random_state(self.random_state).randint(2**31)))
         hidden = _folds_of_entries(observed, self.n_folds, generator)
-        held_out = [self._predictions(Z, fold, references, correlation) for fold in hidden]
         sd = shrunk_sd(Moments.of(Z), references)
+        held_out, wanted = [], np.ones(len(self._candidates), dtype=bool)
+        for number, fold in enumerate(hidden, start=1):
+            held_out.append(self._predictions(Z, fold, references, correlation, wanted))
+            # hopeless ones are given up on; the target alone stays, since the others are compared with it
+            wanted = _likelihood_weights(*_squared_errors(Z, sd, hidden[:number], held_out)) >= _LEAST_WEIGHT
+            wanted[-1] = True
         weights = self._choose(Z, sd, hidden, held_out)
         self.transfer_gain_ = self._gain(genes, Z, sd, hidden, held_out)
         self._normal = self._average(Z, references, correlation, weights)
@@ -273,7 +286,7 @@ class TransferImputer(PredictiveImputer):
             if not is_wanted:
                 fits.append(None)
             elif candidate.samples is None:
-                fits.append(self._target_alone(Z, tol))
+                fits.append(self._target_alone(Z, normal, tol))
             else:
                 prior = Prior(target_covariance, candidate.samples)
                 normal, n_rounds, settled = updated_by_target(
@@ -284,31 +297,43 @@ class TransferImputer(PredictiveImputer):
                 fits.append(normal)
         return fits
 
-    def _target_alone(self, Z: np.ndarray, tol: float) -> Normal:
+    def _target_alone(self, Z: np.ndarray, start: Normal, tol: float) -> Normal:
+        """As `ConditionalGaussianImputer` fits it; EM starts from what is known already instead of no correlation."""
         imputer = ConditionalGaussianImputer(group=None, max_iter=self.max_iter, tol=tol)
-        return fit_standardised(imputer, Z, None)._normals[0]
+        if not np.isnan(Z).any():
+            return fit_standardised(imputer, Z, None)._normals[0]
+        own = imputer._prior(Z, _within_variances([Z])[0], None)
+        return most_probable(Z, start, own, max_iter=self.max_iter, tol=tol)[0]
 
     def _predictions(
-        self, Z: np.ndarray, hidden: np.ndarray, references: list[Reference], correlation: np.ndarray
+        self,
+        Z: np.ndarray,
+        hidden: np.ndarray,
+        references: list[Reference],
+        correlation: np.ndarray,
+        wanted: np.ndarray,
     ) -> np.ndarray:
-        """Hidden entries (n_candidates, n_hidden) as each candidate predicts them."""
+        """Hidden entries (n_candidates, n_hidden) as each wanted candidate predicts them; NaN for the others."""
         visible = np.where(hidden, np.nan, Z)
         rows = hidden.any(axis=1)
-        everything = np.ones(len(self._candidates), dtype=bool)
-        fits = self._candidate_fits(visible, references, correlation, everything, max(self.tol, _TOL_OF_CHOICE))
-        return np.stack([conditional_mean(visible[rows], normal)[hidden[rows]] for normal in fits])
+        fits = self._candidate_fits(visible, references, correlation, wanted, max(self.tol, _TOL_OF_CHOICE))
+        predicted = np.full((len(fits), np.count_nonzero(hidden)), np.nan)
+        for row, normal in zip(predicted, fits):
+            if normal is not None:
+                row[:] = conditional_mean(visible[rows], normal)[hidden[rows]]
+        return predicted
 
     def _choose(
         self, Z: np.ndarray, sd: np.ndarray, hidden: list[np.ndarray], held_out: list[np.ndarray]
     ) -> np.ndarray:
         """Weight of each candidate in the average, and the table `choice_`."""
         squares, n = _squared_errors(Z, sd, hidden, held_out)
-        weights = _likelihood_weights(squares, n)
+        weights = _likelihood_weights(squares, n) if n else np.full(len(self._candidates), 1 / len(self._candidates))
         self.choice_ = pd.DataFrame(
             {
                 "prior": [candidate.name for candidate in self._candidates],
                 "samples": [0.0 if c.samples is None else c.samples for c in self._candidates],
-                "error": squares / n if n else np.full(len(squares), np.nan),
+                "error": np.where(np.isfinite(squares), squares / n, np.nan) if n else np.full(len(weights), np.nan),
                 "weight": weights,
             }
         )
@@ -336,7 +361,7 @@ class TransferImputer(PredictiveImputer):
             weights = _likelihood_weights(squares, n) if n else np.full(len(predicted), 1 / len(predicted))
             columns.append(np.nonzero(mask)[1])
             without.append(((Z[mask] - predicted[-1]) / sd[columns[-1]]) ** 2)
-            with_references.append(((Z[mask] - weights @ predicted) / sd[columns[-1]]) ** 2)
+            with_references.append(((Z[mask] - weights @ np.nan_to_num(predicted)) / sd[columns[-1]]) ** 2)
         column = np.concatenate([*columns, np.zeros(0, dtype=int)])
         a, b = np.concatenate([*without, np.zeros(0)]), np.concatenate([*with_references, np.zeros(0)])
         count = np.bincount(column, minlength=len(genes))
@@ -366,8 +391,6 @@ def _likelihood_weights(squares: np.ndarray, n: int) -> np.ndarray:
 
     Errors of one sample go together, so n entries are taken to tell as much as n / `_ENTRIES_PER_FACT` do.
     """
-    if n == 0:
-        return np.full(len(squares), 1 / len(squares))
     variance = max(squares.min() / n, 1e-12)
     weights = np.exp(-(squares - squares.min()) / (2 * variance * _ENTRIES_PER_FACT))
     return weights / weights.sum()
@@ -377,11 +400,12 @@ def _squared_errors(
     Z: np.ndarray, sd: np.ndarray, hidden: list[np.ndarray], held_out: list[np.ndarray]
 ) -> tuple[np.ndarray, int]:
     """Sum of squared errors of each candidate over the folds, in units of `sd`, and the entries behind it."""
-    total, n = 0.0, 0
+    total, n = np.zeros(0), 0
     for mask, predicted in zip(hidden, held_out):
         error = (Z[mask] - predicted) / np.broadcast_to(sd, Z.shape)[mask]
-        total, n = total + np.sum(np.minimum(error**2, _MOST_SQUARED_ERROR), axis=1), n + int(mask.sum())
-    return total, n
+        total = (total if n else 0.0) + np.sum(np.minimum(error**2, _MOST_SQUARED_ERROR), axis=1)
+        n += int(mask.sum())
+    return np.where(np.isnan(total), np.inf, total), n
 
 
 def _folds_of_entries(observed: np.ndarray, n_folds: int, generator: np.random.Generator) -> list[np.ndarray]:
