@@ -186,3 +186,18 @@ def test_quantiles_are_conformal_and_drawn_together():
     apart = fit_quantiles(two, np.ones_like(two), pooling=1e-9).at(0.9)
     together = fit_quantiles(two, np.ones_like(two), pooling=1e9).at(0.9)
     assert apart[1] > 3 * apart[0] and together[0] == pytest.approx(together[1])
+
+
+def test_intervals_cover_on_gtex(test_data):
+    table = pd.read_csv(test_data / "p53" / "gtex_lung_colon.csv", index_col=0)
+    donor = table.index.str.split("-").str[1]
+    covariates = table[["tissue"]].assign(donor=donor)
+    X = np.log1p(table.drop(columns="tissue").astype(float))
+    code = pd.factorize(donor)[0]
+    test = np.random.default_rng(0).random(code.max() + 1)[code] < 0.4
+    imputer = ConformalImputer(random_state=0).fit(X[~test], covariates=covariates[~test])
+    for rate in (0.2, 0.8):
+        for tissue, rows in X[test].groupby(covariates.loc[test, "tissue"]):
+            for level in (0.5, 0.95):
+                found = covered(imputer, rows, holes(rows, rate), covariates.loc[rows.index], level)
+                assert found == pytest.approx(level, abs=0.04), (tissue, rate)
