@@ -53,7 +53,7 @@ def calibration(table: pd.DataFrame, ax: Axes, *, tissue: str = ALL_TISSUES) -> 
     _tolerated(ax)
     ax.set_xticks(levels, [percent(level) for level in levels])
     ax.set(xlabel="nominal coverage", ylabel="actual − nominal coverage (points)")
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return ax
 
 
@@ -71,7 +71,7 @@ def coverage_by_rate(table: pd.DataFrame, ax: Axes, *, nominal: float = 0.95, ti
     _tolerated(ax)
     ax.xaxis.set_major_formatter(lambda rate, _: percent(rate))
     ax.set(xlabel="missing rate", ylabel=f"coverage of {percent(nominal)} intervals − {percent(nominal)} (points)")
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return ax
 
 
