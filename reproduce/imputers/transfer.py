@@ -89,7 +89,7 @@ class TransferImputer(PredictiveImputer):
 
     Parameters
     ----------
-    weights : tuple of float, default (20, 60, 200, inf)
+    weights : tuple of float, default (5, 20, 60, 200, inf)
         Weights ν of the prior that are tried, in samples; infinite is "reference only". The target alone is always
         tried as well.
     n_folds : int, default 5
@@ -132,7 +132,7 @@ class TransferImputer(PredictiveImputer):
     def __init__(
         self,
         *,
-        weights: tuple[float, ...] = (20.0, 60.0, 200.0, REFERENCE_ONLY),
+        weights: tuple[float, ...] = (5.0, 20.0, 60.0, 200.0, REFERENCE_ONLY),
         n_folds: int = 5,
         max_iter: int = 100,
         tol: float = 1e-3,
