@@ -11,6 +11,8 @@ apart: errors need not be symmetric.
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
@@ -222,7 +224,7 @@ class ConformalImputer(PredictiveImputer):
             if not genes.size:
                 continue
             fitted = self._fitted(Z[rest][:, genes], covariates_of_rows(covariates, rest), seed)
-            self._fold_of_row |= {Z[row].tobytes(): len(self._fold_gaussians) for row in rows}
+            self._fold_of_row |= dict.fromkeys(_keys(Z[rows]), len(self._fold_gaussians))
             self._fold_gaussians.append((fitted[1], genes))
             for _ in range(int(self.n_repeats)):
                 parts.append(self._errors_of(fitted, Z, rows, genes, covariates_of_rows(covariates, rows), generator))
@@ -231,7 +233,16 @@ class ConformalImputer(PredictiveImputer):
         rows, errors, features = zip(*parts)
         return np.concatenate(rows), np.vstack(errors), np.vstack(features)
 
-    def _errors_of(self, fitted, Z, rows, genes, covariates, generator):
+    def _errors_of(
+        self,
+        fitted: tuple[ExpressionImputer, ConditionalGaussianImputer],
+        Z: np.ndarray,
+        rows: np.ndarray,
+        genes: np.ndarray,
+        covariates: Covariates | None,
+        generator: np.random.Generator,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What `_held_out` returns, of one fold's rows with entries hidden once; `covariates` are those of the rows."""
         truth = Z[np.ix_(rows, genes)]
         hidden = hide_entries(~np.isnan(truth), HIDDEN_RATES, generator)
         visible = np.where(hidden, np.nan, truth)
@@ -257,7 +268,7 @@ class ConformalImputer(PredictiveImputer):
         did, and intervals would be too narrow; so each is shown to the one of the fold that left it out.
         """
         dispersion = _log_dispersion(self.gaussian_, Z, covariates)
-        fold_of_row = np.array([self._fold_of_row.get(row.tobytes(), -1) for row in Z])
+        fold_of_row = np.array([self._fold_of_row.get(key, -1) for key in _keys(Z)])
         for fold, (gaussian, genes) in enumerate(self._fold_gaussians):
             rows = np.flatnonzero(fold_of_row == fold)
             if rows.size:
@@ -309,6 +320,12 @@ def _check_inductive(name: str) -> None:
             f"{name} fills only rows that it was fitted on, so it cannot be tried on held-out donors; take a method "
             "that is valid inductively."
         )
+
+
+def _keys(Z: np.ndarray) -> list[bytes]:
+    """What tells rows (n_rows, n_genes) from each other, so that fitted ones are recognised; every NaN is alike."""
+    rows = np.where(np.isnan(Z), np.inf, Z)
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
 
 
 def _varies(Z: np.ndarray) -> np.ndarray:
