@@ -67,6 +67,7 @@ METHODS: Mapping[str, Method] = MappingProxyType({
         _method("missforest_100", "MissForest (100 trees)", "missforest:MissForestImputer", IN_PLACE, n_estimators=100),
         _method("iterative_forest", "MissForest, inductive", "iterative_forest:IterativeForestImputer"),
         _method("gaussian", "Conditional Gaussian", "gaussian:ConditionalGaussianImputer"),
+        _method("low_rank", "Low-rank Gaussian", "low_rank:LowRankGaussianImputer"),
         _method("mixture", "Gaussian mixture", "mixture:GaussianMixtureImputer"),
         _method("transfer", "Gaussian with references", "transfer:TransferImputer"),
         _method("pmi", "PMI", "pmi:PMIImputer"),

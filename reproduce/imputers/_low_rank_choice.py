@@ -1,0 +1,128 @@
+"""Chooses rank and shrinkage by the error on hidden known entries of donors left out; never on what a trial scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from reproduce.imputers._covariates import Covariates
+from reproduce.imputers._folds import donor_folds, hide_entries
+from reproduce.imputers._low_rank_groups import FitOptions, Fitted, fit_groups
+
+#: Ranks and weights of the diagonal that are compared, each in rising order.
+RANKS = (1, 2, 3, 5, 8, 12, 18, 27, 40, 60, 90, 135, 200, 300)
+SHRINKAGES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35)
+#: Of rows with holes: their cost grows with the square of the rank.
+MOST_RANK_WITH_HOLES = 60
+#: Up to this many rows or genes the whole sample covariance is compared as well.
+WHOLE_SIDE = 2_000
+#: Most rounds of EM while ranks are compared: their order is plain long before it has settled.
+MOST_ROUNDS = 10
+#: Folds of donors; all are used up to `ALL_FOLDS_ENTRIES` entries, one beyond.
+FOLDS, ALL_FOLDS_ENTRIES = 4, 1_000_000
+#: Shares of known entries to hide, of complete rows and of rows that have holes already.
+HIDDEN, HIDDEN_OF_HOLES = (0.2, 0.8), (0.05, 0.45)
+#: Bounds on what is compared: entries to fit (genes are left out at random beyond), and rows to fill.
+MOST_ENTRIES, MOST_ENTRIES_WITH_HOLES, MOST_ROWS = 40_000_000, 10_000_000, 300
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Rank and shrinkage of least error, and the errors (mean square, standardised) of all that were compared."""
+
+    rank: int
+    shrinkage: float
+    errors: dict[tuple[int, float], float]
+
+
+def choose(
+    Z: np.ndarray,
+    observed: np.ndarray,
+    groups: np.ndarray,
+    covariates: Covariates | None,
+    options: FitOptions,
+    *,
+    ranks: list[int],
+    shrinkages: list[float],
+    seed: int,
+) -> Choice:
+    """Compare ranks, and for each of them the weights of the diagonal near the best of the rank before.
+
+    Parameters
+    ----------
+    Z, observed, groups, options
+        As in `reproduce.imputers._low_rank_groups.fit_groups`.
+    covariates : Covariates or None
+        For donors.
+    ranks, shrinkages : lists in rising order
+    seed : int
+
+    Returns
+    -------
+    Choice
+    """
+    generator = np.random.default_rng([seed, 5])
+    options = replace(options, max_iter=min(options.max_iter, MOST_ROUNDS))
+    complete = bool(observed.all())
+    genes = _some_genes(Z.shape, MOST_ENTRIES if complete else MOST_ENTRIES_WITH_HOLES, generator)
+    if len(genes) < Z.shape[1]:
+        Z, observed = Z[:, genes], observed[:, genes]
+    folds = donor_folds(len(Z), covariates, FOLDS, seed)
+    tasks = []
+    for fold in np.unique(folds):
+        rows, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        held = generator.permutation(held[np.isin(groups[held], groups[rows])])[:MOST_ROWS]
+        if rows.size and held.size:
+            hidden = hide_entries(observed[held], HIDDEN if complete else HIDDEN_OF_HOLES, generator)
+            tasks.append((rows, held, hidden))
+        if Z.size > ALL_FOLDS_ENTRIES and tasks:
+            break
+    return _search(Z, observed, groups, tasks, options, ranks, shrinkages, generator)
+
+
+def _some_genes(shape: tuple[int, int], most: int, generator: np.random.Generator) -> np.ndarray:
+    n_genes = min(shape[1], max(2, most // max(shape[0], 1)))
+    return np.sort(generator.choice(shape[1], n_genes, replace=False))
+
+
+def _search(Z, observed, groups, tasks, options, ranks, shrinkages, generator) -> Choice:
+    def fit(of_ranks: list[int]) -> list[dict[int, Fitted]]:
+        return [fit_groups(Z[rows], observed[rows], groups[rows], of_ranks, options, generator) for rows, *_ in tasks]
+
+    def error(fitted: list[Fitted], weight: float) -> float:
+        squares = entries = 0.0
+        for one, (_, held, hidden) in zip(fitted, tasks):
+            Z_hat = one.shrunk(weight).filled(Z[held], observed[held] & ~hidden, groups[held])
+            squares += float(np.sum((Z_hat - Z[held]) ** 2, where=hidden, dtype=np.float64))
+            entries += np.count_nonzero(hidden)
+        return squares / max(entries, 1)
+
+    errors, at, worse = {}, 0, 0
+    nested = bool(observed.all())  # one decomposition serves all ranks
+    of_all = fit(ranks) if nested else []
+    for rank in ranks:
+        fitted = [task[rank] for task in (of_all if nested else fit([rank]))]
+        of_rank, at = _walk(partial(error, fitted), shrinkages, at)
+        errors |= {(rank, weight): value for weight, value in of_rank.items()}
+        worse = worse + 1 if min(of_rank.values()) > min(errors.values()) else 0
+        if worse == 2 and not nested:
+            break  # the error falls to one minimum, and higher ranks cost most
+    rank, shrinkage = min(errors, key=errors.get)
+    return Choice(rank, shrinkage, errors)
+
+
+def _walk(error: Callable[[float], float], weights: list[float], at: int) -> tuple[dict[float, float], int]:
+    """Errors of the weights seen on the way downhill from position `at`, and the position of the minimum."""
+    known = {}
+    while True:
+        near = [i for i in (at, at - 1, at + 1) if 0 <= i < len(weights)]
+        for i in near:
+            if weights[i] not in known:
+                known[weights[i]] = error(weights[i])
+        best = min(near, key=lambda i: known[weights[i]])
+        if best == at:
+            return known, at
+        at = best

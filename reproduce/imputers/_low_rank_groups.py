@@ -1,0 +1,207 @@
+"""Means, scales and low-rank normals of groups of rows (tissues), and what they say of missing entries; never chooses.
+
+A row z of group g is mean_g + sd_g ∘ r, with r of a `LowRankNormal` that all groups share or of the group's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from reproduce.imputers._low_rank_fit import fit_low_rank, fit_low_rank_with_holes, shrunk
+from reproduce.imputers._low_rank_normal import LowRankNormal, conditional_mean, row_blocks
+
+#: Least variance of a gene within a group, in units of its variance over all fitted rows.
+LEAST_VARIANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class GroupNormal:
+    """Normal of one group's rows: mean + sd ∘ r, in standardised units.
+
+    Attributes
+    ----------
+    mean, sd : ndarray (n_genes,)
+    normal : LowRankNormal
+        Of r.
+    n_rows : int
+        Fitted rows of the group.
+    """
+
+    mean: np.ndarray
+    sd: np.ndarray
+    normal: LowRankNormal
+    n_rows: int
+
+    def residuals(self, Z: np.ndarray, observed: np.ndarray) -> np.ndarray:
+        """Rows (n_rows, n_genes) in the units and precision of the normal, 0 where missing."""
+        kind = self.normal.loadings.dtype
+        return np.where(observed, (Z - self.mean.astype(kind)) / self.sd.astype(kind), 0).astype(kind, copy=False)
+
+    def restore(self, residuals: np.ndarray) -> np.ndarray:
+        """Back in standardised units."""
+        return self.mean.astype(residuals.dtype) + self.sd.astype(residuals.dtype) * residuals
+
+
+@dataclass(frozen=True)
+class GroupScales:
+    """Mean and standard deviation (n_groups, n_genes) of each group's known entries, and the groups' codes."""
+
+    means: np.ndarray
+    sds: np.ndarray
+    codes: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, Z: np.ndarray, observed: np.ndarray, groups: np.ndarray, pooling: float) -> GroupScales:
+        """Learn from rows; a group's variance borrows `pooling` samples from that within all groups."""
+        codes, counts = np.unique(groups, return_counts=True)
+        means = np.zeros((len(codes), Z.shape[1]))
+        squares, known = np.zeros_like(means), np.zeros_like(means)
+        for g, code in enumerate(codes):
+            rows = np.flatnonzero(groups == code)
+            values, seen = np.where(observed[rows], Z[rows], 0), observed[rows]
+            known[g] = seen.sum(axis=0)
+            means[g] = values.sum(axis=0, dtype=np.float64) / np.maximum(known[g], 1)
+            squares[g] = np.sum((values - means[g]) ** 2, axis=0, where=seen)
+        free = np.maximum(known - 1, 0)
+        within = np.maximum(squares.sum(axis=0) / np.maximum(free.sum(axis=0), 1), LEAST_VARIANCE)
+        weight = np.maximum(free + pooling, 1e-9)
+        variances = (squares + pooling * within) / weight
+        return cls(means, np.sqrt(np.maximum(variances, LEAST_VARIANCE)), codes, counts)
+
+    def residuals(self, Z: np.ndarray, observed: np.ndarray, groups: np.ndarray, kind: np.dtype) -> np.ndarray:
+        """Rows less their group's mean over its sd, 0 where missing, a new array of the given precision."""
+        R = np.zeros(Z.shape, dtype=kind)
+        position = np.searchsorted(self.codes, groups)
+        for rows in row_blocks(len(Z), Z.shape[1], 8):
+            own = position[rows]
+            np.subtract(Z[rows], self.means[own], out=R[rows], where=observed[rows], casting="same_kind")
+            R[rows] /= self.sds[own]
+        return R
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How groups are fitted; see the parameters of `LowRankGaussianImputer`."""
+
+    shared: bool
+    pooling: float
+    max_iter: int
+    tol: float
+    kind: type
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Normals by group code (0 stands for all groups together), and how EM went."""
+
+    groups: dict[int, GroupNormal]
+    traces: list[np.ndarray]
+    settled: bool
+
+    def shrunk(self, weight: float) -> Fitted:
+        """The same with all correlations reduced by 1 − weight."""
+        unique = {id(group.normal): shrunk(group.normal, weight) for group in self.groups.values()}
+        groups = {code: replace(group, normal=unique[id(group.normal)]) for code, group in self.groups.items()}
+        return replace(self, groups=groups)
+
+    def with_all_together(self) -> Fitted:
+        """With code 0: mean and covariance of the mixture of all groups, itself low-rank plus diagonal."""
+        own = list(self.groups.values())
+        if len(own) == 1:
+            return replace(self, groups={**self.groups, 0: own[0]})
+        share = np.array([group.n_rows for group in own]) / sum(group.n_rows for group in own)
+        mean = sum(w * group.mean for w, group in zip(share, own))
+        between = np.stack([np.sqrt(w) * (group.mean - mean) for w, group in zip(share, own)], axis=1)
+        if len({id(group.normal) for group in own}) == 1:
+            sd = np.sqrt(sum(w * group.sd**2 for w, group in zip(share, own)))
+            loadings, noise = [sd[:, None] * own[0].normal.loadings], sd**2 * own[0].normal.noise
+        else:
+            loadings = [np.sqrt(w) * group.sd[:, None] * group.normal.loadings for w, group in zip(share, own)]
+            noise = sum(w * group.sd**2 * group.normal.noise for w, group in zip(share, own))
+        kind = own[0].normal.loadings.dtype
+        normal = LowRankNormal.of(np.hstack([*loadings, between]).astype(kind), noise.astype(kind))
+        together = GroupNormal(mean, np.ones_like(mean), normal, sum(group.n_rows for group in own))
+        return replace(self, groups={**self.groups, 0: together})
+
+    def filled(self, Z: np.ndarray, observed: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        """What the factors say of every entry, in standardised units and the normals' precision."""
+        Z_hat = np.empty(Z.shape, dtype=next(iter(self.groups.values())).normal.loadings.dtype)
+        for rows, group in self.rows_of(groups, Z):
+            R = group.residuals(Z[rows], observed[rows])
+            Z_hat[rows] = group.restore(conditional_mean(R, observed[rows], group.normal))
+        return Z_hat
+
+    def rows_of(self, groups: np.ndarray, Z: np.ndarray):
+        """Positions of rows, in blocks of one group each, and the group's normal."""
+        for code in np.unique(groups):
+            members = np.flatnonzero(groups == code)
+            for part in row_blocks(len(members), Z.shape[1], 2):
+                yield members[part], self.groups.get(int(code), self.groups.get(0))
+
+
+def fit_groups(
+    Z: np.ndarray,
+    observed: np.ndarray,
+    groups: np.ndarray,
+    ranks: list[int],
+    options: FitOptions,
+    generator: np.random.Generator,
+) -> dict[int, Fitted]:
+    """Fit normals of several ranks.
+
+    Parameters
+    ----------
+    Z : ndarray (n_rows, n_genes)
+        Standardised; entries where `observed` is False do not count.
+    observed : ndarray of bool (n_rows, n_genes)
+    groups : ndarray of int (n_rows,)
+        Code of each row's group.
+    ranks : list of int
+    options : FitOptions
+    generator : numpy Generator
+
+    Returns
+    -------
+    dict of int to Fitted
+        By rank; without code 0.
+    """
+    scales = GroupScales.of(Z, observed, groups, options.pooling)
+    R = scales.residuals(Z, observed, groups, options.kind)
+    complete = bool(observed.all())
+    weights = [None] if options.shared else [_weights(groups, code, options.pooling) for code in scales.codes]
+    fits = {rank: [] for rank in ranks}
+    for weight in weights:
+        if complete:
+            for rank, normal in fit_low_rank(R, ranks, weights=weight, generator=generator).items():
+                fits[rank].append((normal, 0.0, None, True))
+            continue
+        position = np.searchsorted(scales.codes, groups)
+        for rank in ranks:
+            last = rank is ranks[-1] and weight is weights[-1]
+            fit = fit_low_rank_with_holes(
+                R if last else R.copy(), observed, position, rank, weights=weight,
+                max_iter=options.max_iter, tol=options.tol, generator=generator,
+            )  # fmt: skip
+            fits[rank].append((fit.normal, fit.shift, fit.trace, fit.settled))
+    return {rank: _assembled(scales, of_rank) for rank, of_rank in fits.items()}
+
+
+def _weights(groups: np.ndarray, code: int, pooling: float) -> np.ndarray:
+    """Weights (n_rows,) of rows for one group's covariance: its own count 1 each, all others `pooling` together."""
+    own = groups == code
+    others = np.count_nonzero(~own)
+    return np.where(own, 1.0, min(1.0, pooling / max(others, 1)))
+
+
+def _assembled(scales: GroupScales, fits: list) -> Fitted:
+    groups = {}
+    for g, code in enumerate(scales.codes):
+        normal, shift, _, _ = fits[g if len(fits) > 1 else 0]
+        moved = shift if np.isscalar(shift) else shift[g]
+        mean = scales.means[g] + scales.sds[g] * moved
+        groups[int(code)] = GroupNormal(mean, scales.sds[g], normal, int(scales.counts[g]))
+    traces = [trace for _, _, trace, _ in fits if trace is not None]
+    return Fitted(groups, traces, all(settled for *_, settled in fits))
