@@ -10,13 +10,21 @@ The arithmetic is in `reproduce.imputers._normal`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
-from sklearn.covariance import ledoit_wolf
+from sklearn.covariance import ledoit_wolf, oas
 
 from reproduce.errors import ConfigError
 from reproduce.imputers._base import check_choice, check_integer, check_number
 from reproduce.imputers._covariates import UNKNOWN_CATEGORY, Covariates
+from reproduce.imputers._folds import (
+    covariates_of_rows,
+    donor_folds,
+    held_out_fits,
+    hide_entries,
+    impute_standardised,
+)
 from reproduce.imputers._normal import (
     Normal,
     Prior,
@@ -35,6 +43,9 @@ LEAST_VARIANCE = 1e-6
 LEAST_SHRINKAGE = 1e-6
 #: Most that the data may ask for: correlations are never shrunk to nothing.
 MOST_SHRINKAGE = 0.95
+#: Weights tried, and folds of donors they are tried on, where the weight is chosen by hidden entries.
+SHRINKAGES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+SHRINKAGE_FOLDS = 3
 
 
 class ConditionalGaussianImputer(PredictiveImputer):
@@ -48,10 +59,12 @@ class ConditionalGaussianImputer(PredictiveImputer):
     ----------
     group : str or None, default "tissue"
         Categorical covariate whose categories have normals of their own. None, or no covariates at all: one normal.
-    shrinkage : "ledoit_wolf", float in [0, 1) or None, default "ledoit_wolf"
+    shrinkage : "ledoit_wolf", "oas", "held_out", float in [0, 1) or None, default "ledoit_wolf"
         Weight of the tissue's own variances without correlation. "ledoit_wolf": the weight of Ledoit and Wolf (2004),
         on correlations, for complete rows; for rows with holes its counterpart from pairs of known entries (see
-        Notes). None leaves only what makes matrices invertible.
+        Notes). "oas": that of Chen et al. (2010), for complete rows only. "held_out": of `SHRINKAGES`, the weight
+        with the least error on hidden known entries of left-out donors. None leaves only what makes matrices
+        invertible.
     pooling : float, default 20
         Weight of the correlations that all tissues share, in samples: with it a tissue of few samples borrows from
         the others. 0 keeps tissues apart.
@@ -68,6 +81,8 @@ class ConditionalGaussianImputer(PredictiveImputer):
     means_ : ndarray (1 + n_groups, n_varying_genes)
         Standardised; row 0 of all tissues together, then one row per group in sorted order.
     covariances_ : ndarray (1 + n_groups, n_varying_genes, n_varying_genes)
+    shrinkage_ : "ledoit_wolf", "oas", float or None
+        As given, or as chosen if that is "held_out".
     n_iter_ : int
         Most rounds of EM that a tissue took; 1 for complete rows.
     converged_ : bool
@@ -108,7 +123,7 @@ class ConditionalGaussianImputer(PredictiveImputer):
 
     def _check_parameters(self) -> None:
         if isinstance(self.shrinkage, str):
-            check_choice("shrinkage", self.shrinkage, ("ledoit_wolf",))
+            check_choice("shrinkage", self.shrinkage, ("ledoit_wolf", "oas", "held_out"))
         elif self.shrinkage is not None:
             check_number("shrinkage", self.shrinkage, low=0, high=1, open_high=True)
         if self.group is not None and not isinstance(self.group, str):
@@ -124,6 +139,11 @@ class ConditionalGaussianImputer(PredictiveImputer):
         members = {code: rows for code, rows in members.items() if rows.size}
         groups = [Z[rows] for rows in members.values()] or [Z]
         self.n_iter_, self.converged_, self.log_posterior_ = 1, True, []
+        self.shrinkage_ = self.shrinkage
+        if self.shrinkage == "oas" and not observed.all():
+            raise ConfigError("shrinkage='oas' needs complete rows; for rows with holes use 'ledoit_wolf'.")
+        if self.shrinkage == "held_out":
+            self.shrinkage_ = self._best_shrinkage(Z, observed, covariates)
         fitted = self._closed_form(groups) if observed.all() else self._by_em(groups)
         together = mixture(fitted, np.array([len(rows) for rows in groups], dtype=np.float64))
         self._normals = [together] * (1 + n_groups)
@@ -168,6 +188,20 @@ class ConditionalGaussianImputer(PredictiveImputer):
         for code in np.unique(codes):
             yield self.normal_of(code), np.flatnonzero(codes == code)
 
+    def _best_shrinkage(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> float:
+        folds = donor_folds(len(Z), covariates, SHRINKAGE_FOLDS, seed=0)
+        rates = (0.3, 0.7) if observed.all() else (0.1, 0.4)
+        asked = hide_entries(observed, rates, np.random.default_rng(0))
+        shown = np.where(asked, np.nan, Z)
+        errors = []
+        for weight in SHRINKAGES:
+            filled = np.empty_like(Z)
+            make = partial(ConditionalGaussianImputer, **{**self.get_params(), "shrinkage": weight})
+            for part, rows in held_out_fits(make, Z, covariates, folds):
+                filled[rows] = impute_standardised(part, shown[rows], covariates_of_rows(covariates, rows))
+            errors.append(float(np.mean((filled - Z)[asked] ** 2)))
+        return SHRINKAGES[int(np.argmin(errors))]
+
     # complete rows
 
     def _closed_form(self, groups: list[np.ndarray]) -> list[Normal]:
@@ -187,9 +221,9 @@ class ConditionalGaussianImputer(PredictiveImputer):
         """Shrunk correlation matrix of rows (n_samples, n_genes) with mean 0 and variance 1, or 0 for constants."""
         if len(scaled) < 2:
             return np.eye(scaled.shape[1])  # one sample tells nothing about dependence
-        weight = self.shrinkage
-        if weight == "ledoit_wolf":
-            _, weight = ledoit_wolf(scaled, assume_centered=True)
+        weight = self.shrinkage_
+        if isinstance(weight, str):
+            _, weight = (ledoit_wolf if weight == "ledoit_wolf" else oas)(scaled, assume_centered=True)
         weight = max(weight or 0.0, LEAST_SHRINKAGE)
         correlation = (1 - weight) * (scaled.T @ scaled / len(scaled))
         # a variance that was raised to the least allowed has too small an entry here
@@ -222,10 +256,10 @@ class ConditionalGaussianImputer(PredictiveImputer):
         return most_probable(Z, start, prior, max_iter=self.max_iter, tol=self.tol)
 
     def _prior(self, Z: np.ndarray, variance: np.ndarray, shared: Normal | None) -> Prior:
-        weight = _shrinkage_with_holes(Z) if self.shrinkage == "ledoit_wolf" else self.shrinkage or 0.0
+        weight = _shrinkage_with_holes(Z) if self.shrinkage_ == "ledoit_wolf" else self.shrinkage_ or 0.0
         weight = max(weight, LEAST_SHRINKAGE)
         diagonal = len(Z) * weight / (1 - weight)
-        if self.shrinkage == "ledoit_wolf":
+        if self.shrinkage_ == "ledoit_wolf":
             diagonal *= 1 + Z.size / max(np.count_nonzero(~np.isnan(Z)), 1) * Z.shape[1] / len(Z)
         total = diagonal * np.diag(variance)
         if shared is None:

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import multivariate_normal
-from sklearn.covariance import ledoit_wolf
+from sklearn.covariance import ledoit_wolf, oas
 
+from reproduce.errors import ConfigError
 from reproduce.imputers import _normal
 from reproduce.imputers.gaussian import ConditionalGaussianImputer
 
@@ -197,3 +198,24 @@ def test_intervals_are_the_quantiles_of_the_draws():
     assert (lower[missing] < upper[missing]).all()
     inside = ((sampled > lower) & (sampled < upper))[:, missing].mean(axis=0)
     np.testing.assert_allclose(inside, 0.8, atol=0.03)
+
+
+def test_shrinkage_by_hidden_entries_is_strong_for_few_rows_without_dependence_and_weak_for_many_with():
+    rng = np.random.default_rng(0)
+    independent = rng.normal(size=(25, 8))
+    factor = rng.normal(size=(400, 1))
+    dependent = factor + 0.3 * rng.normal(size=(400, 8))
+    chosen = [ConditionalGaussianImputer(shrinkage="held_out").fit(X).shrinkage_ for X in (independent, dependent)]
+    assert chosen[0] >= 0.4
+    assert chosen[1] <= 0.05
+
+
+def test_oas_is_its_weight_on_correlations_and_needs_complete_rows():
+    X, with_holes = draws(40)
+    scaled = (X - X.mean(axis=0)) / X.std(axis=0)
+    _, weight = oas(scaled, assume_centered=True)
+    fitted = ConditionalGaussianImputer(shrinkage="oas").fit(X)
+    expected = ConditionalGaussianImputer(shrinkage=float(weight)).fit(X)
+    np.testing.assert_allclose(fitted.covariances_, expected.covariances_, atol=1e-12)
+    with pytest.raises(ConfigError, match="oas"):
+        ConditionalGaussianImputer(shrinkage="oas").fit(with_holes)
