@@ -1,8 +1,9 @@
 """Asks a biological question of completed data and compares the answers with those of the whole data; never draws.
 
-**Questions.** Which genes differ in mean log expression between lung and colon; and, within lung, between men and
-women. Nearly every gene differs between tissues, so the first shows what happens to strong effects; few differ between
-the sexes, weakly, so the second shows what is lost and what is invented.
+**Questions.** Which genes differ in mean log expression between lung and colon; within lung, between older and younger
+people; and within lung, between men and women. Of the p53 genes nearly all differ between the tissues, half or so with
+age, and hardly any between the sexes: the first shows what happens to strong effects, the second what is lost, and the
+third what is invented.
 
 **Analysis.** Welch's comparison of two means with standard errors clustered by donor: a donor in both groups (lung and
 colon of one person) counts as a pair, one in a single group as an independent sample, and what they share is neither
@@ -73,16 +74,31 @@ class Question:
         Its two values; the effect is the first's mean minus the second's.
     within : tuple of str, optional
         Covariate and value that all samples share.
+    threshold : float, optional
+        For a covariate of numbers: the first group reaches it, the second does not. `groups` are then their names.
     """
 
     name: str
     column: str
     groups: tuple[str, str]
     within: tuple[str, str] | None = None
+    threshold: float | None = None
+
+    def group_of(self, obs: pd.DataFrame) -> pd.Series:
+        """The group of each sample by name; NaN for samples that the question does not concern."""
+        column = obs[self.column]
+        if self.threshold is not None:
+            first, second = self.groups
+            column = pd.Series(np.where(column >= self.threshold, first, second), obs.index).where(column.notna())
+        kept = column.isin(self.groups)
+        if self.within is not None:
+            kept &= obs[self.within[0]] == self.within[1]
+        return column.astype(object).where(kept)
 
 
 QUESTIONS = (
     Question("lung against colon", "tissue", ("Lung", "Colon - Transverse")),
+    Question("60 and over against younger in lung", "age", ("60 and over", "under 60"), ("tissue", "Lung"), 60.0),
     Question("men against women in lung", "sex", ("male", "female"), ("tissue", "Lung")),
 )
 
@@ -157,11 +173,13 @@ def run_question(question: Question, study, seed: int, *, missing_rate: float = 
     """
     trial = Trial("gaussian", "in_place", seed, missing_rate=missing_rate)
     rows, _ = prepare_rows(trial, study)
-    keep = _samples(question, rows.obs)
-    obs, truth, visible = rows.obs.iloc[keep], rows.truth[keep], rows.visible[keep]
-    in_first = (obs[question.column] == question.groups[0]).to_numpy()
-    donors = obs["donor"].astype(str).to_numpy()
-    covariates = obs[[question.column, "donor"]].astype(str)
+    group = question.group_of(rows.obs)
+    if absent := [name for name in question.groups if not (group == name).any()]:
+        raise ConfigError(f"No sample of this study is {absent[0]!r} in {question.column!r}; ask another question.")
+    keep = group.notna().to_numpy()
+    truth, visible = rows.truth[keep], rows.visible[keep]
+    covariates = pd.DataFrame({"group": group, "donor": rows.obs["donor"].astype(str)})[keep]
+    donors, in_first = covariates["donor"].to_numpy(), (covariates["group"] == question.groups[0]).to_numpy()
     rng = np.random.default_rng([seed, 5])
 
     def single(X: np.ndarray) -> dict[str, np.ndarray]:
@@ -178,9 +196,9 @@ def run_question(question: Question, study, seed: int, *, missing_rate: float = 
         answer = {"estimate": pooled.estimate, "standard_error": pooled.standard_error, "p": pooled.p_values()}
         return answer | {"degrees_of_freedom": pooled.degrees_of_freedom, "between": pooled.between}
 
-    by_group = ConditionalGaussianImputer(group=question.column).fit(visible, covariates=covariates)
+    by_group = ConditionalGaussianImputer(group="group").fit(visible, covariates=covariates)
     blind = ConditionalGaussianImputer(group=None).fit(visible)
-    median = TissueMedianImputer(group=question.column)
+    median = TissueMedianImputer(group="group")
     state = np.random.RandomState(int(rng.integers(2**31)))
     answers = {
         COMPLETE: single(truth),
@@ -189,7 +207,7 @@ def run_question(question: Question, study, seed: int, *, missing_rate: float = 
         SINGLE: single(by_group.transform(visible, covariates=covariates)),
         BLIND: multiple(blind.sample(visible, n_draws, random_state=state)),
         FITTED: multiple(by_group.sample(visible, n_draws, covariates=covariates, random_state=state)),
-        PROPER: multiple(draws_of_resampled_donors(visible, covariates, question.column, n_draws, rng)),
+        PROPER: multiple(draws_of_resampled_donors(visible, covariates, n_draws, rng)),
     }
     keys = {"question": question.name, "seed": int(seed), "missing_rate": float(missing_rate)}
     parts = [pd.DataFrame(answer).assign(way=way, gene=list(rows.genes), **keys) for way, answer in answers.items()]
@@ -197,7 +215,7 @@ def run_question(question: Question, study, seed: int, *, missing_rate: float = 
 
 
 def draws_of_resampled_donors(
-    visible: np.ndarray, covariates: pd.DataFrame, group: str, n: int, rng: np.random.Generator
+    visible: np.ndarray, covariates: pd.DataFrame, n: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Completed matrices, each drawn from Gaussians fitted to donors drawn with replacement.
 
@@ -209,8 +227,7 @@ def draws_of_resampled_donors(
     visible : ndarray (n_samples, n_genes)
         NaN where missing.
     covariates : DataFrame
-        With the column `group`, and `donor`.
-    group : str
+        Columns group and donor.
     n : int
     rng : numpy Generator
 
@@ -223,20 +240,11 @@ def draws_of_resampled_donors(
     for draw in range(n):
         times = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
         rows = np.repeat(np.arange(len(visible)), times[person])
-        imputer = ConditionalGaussianImputer(group=group, **_RESAMPLED_FIT)
+        imputer = ConditionalGaussianImputer(group="group", **_RESAMPLED_FIT)
         imputer.fit(visible[rows], covariates=covariates.iloc[rows].reset_index(drop=True))
         seed = int(rng.integers(2**31))
         completed[draw] = imputer.sample(visible, covariates=covariates, random_state=seed)[0]
     return completed
-
-
-def _samples(question: Question, obs: pd.DataFrame) -> np.ndarray:
-    keep = obs[question.column].isin(question.groups)
-    if question.within is not None:
-        keep &= obs[question.within[0]] == question.within[1]
-    if absent := [group for group in question.groups if not (obs.loc[keep, question.column] == group).any()]:
-        raise ConfigError(f"No sample of this study is {absent[0]!r} in {question.column!r}; ask another question.")
-    return np.flatnonzero(keep)
 
 
 # --- all of them ---
@@ -293,7 +301,9 @@ def run_downstream(
 
 
 def _run_id(question: Question, study, seed: int, missing_rate: float, n_draws: int) -> str:
-    code = "".join(inspect.getsource(part) for part in (compare_means, run_question, draws_of_resampled_donors, pool))
+    code = "".join(
+        inspect.getsource(part) for part in (compare_means, Question, run_question, draws_of_resampled_donors, pool)
+    )
     modules = [code_fingerprint(f"reproduce.imputers.{module}") for module in ("gaussian", "median")]
     content = [repr(question), study.fingerprint, seed, missing_rate, n_draws, _RESAMPLED_FIT, code, modules]
     return hashlib.sha256(repr(content).encode()).hexdigest()[:12]

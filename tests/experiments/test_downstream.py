@@ -100,3 +100,10 @@ def test_a_split_is_run_once(tmp_path, monkeypatch):
 def test_a_group_without_samples_is_named():
     with pytest.raises(ConfigError, match="Colon"):
         downstream.run_question(downstream.QUESTIONS[0], study(n_donors=40), 0)
+
+
+def test_a_threshold_divides_numbers_and_unknown_ones_are_left_out():
+    obs = pd.DataFrame({"age": [70.0, 60.0, 59.0, np.nan, 80.0], "tissue": ["Lung"] * 4 + ["Colon - Transverse"]})
+    age = next(question for question in downstream.QUESTIONS if question.column == "age")
+    group = age.group_of(obs)
+    assert list(group[:3]) == ["60 and over", "60 and over", "under 60"] and group[3:].isna().all()
