@@ -14,7 +14,7 @@ from reproduce.imputers._low_rank_groups import FitOptions, Fitted, fit_groups
 
 #: Ranks and weights of the diagonal that are compared, each in rising order.
 RANKS = (1, 2, 3, 5, 8, 12, 18, 27, 40, 60, 90, 135, 200, 300)
-SHRINKAGES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35)
+SHRINKAGES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
 #: Of rows with holes: their cost grows with the square of the rank.
 MOST_RANK_WITH_HOLES = 60
 #: Up to this many rows or genes the whole sample covariance is compared as well.
@@ -25,8 +25,11 @@ MOST_ROUNDS = 10
 FOLDS, ALL_FOLDS_ENTRIES = 4, 1_000_000
 #: Shares of known entries to hide, of complete rows and of rows that have holes already.
 HIDDEN, HIDDEN_OF_HOLES = (0.2, 0.8), (0.05, 0.45)
-#: Bounds on what is compared: entries to fit (genes are left out at random beyond), and rows to fill.
-MOST_ENTRIES, MOST_ENTRIES_WITH_HOLES, MOST_ROWS = 40_000_000, 10_000_000, 300
+#: Bounds on what is compared: entries to fit (genes are left out at random beyond, though no more than leave
+#: `LEAST_GENES`, since the best rank and shrinkage depend on how many there are), with holes and without; rows to fill.
+MOST_ENTRIES, MOST_ENTRIES_WITH_HOLES, LEAST_GENES, MOST_ROWS = 12_000_000, 4_000_000, 1_000, 150
+#: Rank at which the search begins.
+FIRST_RANK = 12
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def choose(
     shrinkages: list[float],
     seed: int,
 ) -> Choice:
-    """Compare ranks, and for each of them the weights of the diagonal near the best of the rank before.
+    """Walk over ranks to the least error, and for each over the weights of the diagonal from the rank's before.
 
     Parameters
     ----------
@@ -84,7 +87,7 @@ def choose(
 
 
 def _some_genes(shape: tuple[int, int], most: int, generator: np.random.Generator) -> np.ndarray:
-    n_genes = min(shape[1], max(2, most // max(shape[0], 1)))
+    n_genes = min(shape[1], max(LEAST_GENES, most // max(shape[0], 1)))
     return np.sort(generator.choice(shape[1], n_genes, replace=False))
 
 
@@ -100,29 +103,35 @@ def _search(Z, observed, groups, tasks, options, ranks, shrinkages, generator) -
             entries += np.count_nonzero(hidden)
         return squares / max(entries, 1)
 
-    errors, at, worse = {}, 0, 0
     nested = bool(observed.all())  # one decomposition serves all ranks
     of_all = fit(ranks) if nested else []
-    for rank in ranks:
+    errors: dict[tuple[int, float], float] = {}
+    position = 0
+
+    def error_of_rank(rank: int) -> float:
+        nonlocal position
         fitted = [task[rank] for task in (of_all if nested else fit([rank]))]
-        of_rank, at = _walk(partial(error, fitted), shrinkages, at)
-        errors |= {(rank, weight): value for weight, value in of_rank.items()}
-        worse = worse + 1 if min(of_rank.values()) > min(errors.values()) else 0
-        if worse == 2 and not nested:
-            break  # the error falls to one minimum, and higher ranks cost most
+        of_rank, position = _walk(partial(error, fitted), shrinkages, position)
+        errors.update({(rank, weight): value for weight, value in of_rank.items()})
+        return min(of_rank.values())
+
+    start = int(np.argmin(np.abs(np.log1p(ranks) - np.log1p(FIRST_RANK))))
+    of_ranks, _ = _walk(error_of_rank, ranks, start)
+    if ranks[-1] not in of_ranks and nested:
+        error_of_rank(ranks[-1])  # the whole covariance is another law than its neighbour's: no step on the way
     rank, shrinkage = min(errors, key=errors.get)
     return Choice(rank, shrinkage, errors)
 
 
-def _walk(error: Callable[[float], float], weights: list[float], at: int) -> tuple[dict[float, float], int]:
-    """Errors of the weights seen on the way downhill from position `at`, and the position of the minimum."""
+def _walk(error: Callable[[float], float], values: list[float], at: int) -> tuple[dict[float, float], int]:
+    """Errors of the values seen on the way downhill from position `at`, and the position of the minimum."""
     known = {}
     while True:
-        near = [i for i in (at, at - 1, at + 1) if 0 <= i < len(weights)]
+        near = [i for i in (at, at - 1, at + 1) if 0 <= i < len(values)]
         for i in near:
-            if weights[i] not in known:
-                known[weights[i]] = error(weights[i])
-        best = min(near, key=lambda i: known[weights[i]])
+            if values[i] not in known:
+                known[values[i]] = error(values[i])
+        best = min(near, key=lambda i: known[values[i]])
         if best == at:
             return known, at
         at = best

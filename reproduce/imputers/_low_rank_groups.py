@@ -129,17 +129,38 @@ class Fitted:
     def filled(self, Z: np.ndarray, observed: np.ndarray, groups: np.ndarray) -> np.ndarray:
         """What the factors say of every entry, in standardised units and the normals' precision."""
         Z_hat = np.empty(Z.shape, dtype=next(iter(self.groups.values())).normal.loadings.dtype)
-        for rows, group in self.rows_of(groups, Z):
-            R = group.residuals(Z[rows], observed[rows])
-            Z_hat[rows] = group.restore(conditional_mean(R, observed[rows], group.normal))
+        for rows, parts in self._blocks_of_a_normal(groups, Z.shape[1]):
+            residuals = np.empty((len(rows), Z.shape[1]), dtype=Z_hat.dtype)
+            for part, group in parts:
+                residuals[part] = group.residuals(Z[rows[part]], observed[rows[part]])
+            said = conditional_mean(residuals, observed[rows], parts[0][1].normal)
+            for part, group in parts:
+                Z_hat[rows[part]] = group.restore(said[part])
         return Z_hat
+
+    def _blocks_of_a_normal(self, groups: np.ndarray, n_genes: int):
+        """Positions of rows whose groups share a normal, in blocks, and within each the slices of one group."""
+        codes = np.unique(groups)
+        of_code = {int(code): self._group(code) for code in codes}
+        for normal in {id(group.normal) for group in of_code.values()}:
+            own = [code for code, group in of_code.items() if id(group.normal) == normal]
+            rows = np.flatnonzero(np.isin(groups, own))
+            rows = rows[np.argsort(groups[rows], kind="stable")]
+            for block in row_blocks(len(rows), n_genes, 4):
+                inside, start = np.unique(groups[rows[block]], return_index=True)
+                ends = [*start[1:], len(rows[block])]
+                yield rows[block], [(slice(i, j), of_code[int(code)]) for code, i, j in zip(inside, start, ends)]
+
+    def _group(self, code: int) -> GroupNormal:
+        """A group by its code; one that was not fitted is taken for all together."""
+        return self.groups.get(int(code), self.groups.get(0))
 
     def rows_of(self, groups: np.ndarray, Z: np.ndarray):
         """Positions of rows, in blocks of one group each, and the group's normal."""
         for code in np.unique(groups):
             members = np.flatnonzero(groups == code)
             for part in row_blocks(len(members), Z.shape[1], 2):
-                yield members[part], self.groups.get(int(code), self.groups.get(0))
+                yield members[part], self._group(code)
 
 
 def fit_groups(
