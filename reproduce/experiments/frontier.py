@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from reproduce.errors import ConfigError
 from reproduce.experiments.plans import comparison_trials, network_budget
 from reproduce.experiments.trials import ORACLE, Trial
 
@@ -123,6 +124,22 @@ def rate_plan(
     methods = tuple(methods)
     plans = [frontier_plan(methods, "inductive", missing_rate=r, oracle=oracle, **settings) for r in missing_rates]
     return [trial for plan in plans for trial in plan]
+
+
+def chosen_ingredients(names: Sequence[str]) -> tuple[str, ...]:
+    """Keys of `INGREDIENTS`; ["all"] names every one.
+
+    Raises
+    ------
+    ConfigError
+        For a name that is none of them.
+    """
+    if list(names) == ["all"]:
+        return tuple(INGREDIENTS)
+    for name in names:
+        if name not in INGREDIENTS:
+            raise ConfigError(f"Unknown ingredient {name!r}; known are {', '.join(map(repr, INGREDIENTS))}, or 'all'.")
+    return tuple(names)
 
 
 def ingredient_plan(
