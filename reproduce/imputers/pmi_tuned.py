@@ -39,7 +39,7 @@ class TunedPMIImputer(PredictiveImputer):
       to correct predictions of the quality it will meet;
     * a likelihood with heavy tails, so that a few odd samples do not decide (`loss`);
     * training rows may be joined by synthetic ones: draws of the Gaussian, and mixtures of two rows;
-    * layer normalisation, a smooth activation, units scaled and shifted by tissue and the other covariates;
+    * a smooth activation and, if asked for, layer normalisation and units scaled and shifted by the covariates;
     * a learning rate that rises and falls, weights averaged over the steps, and several networks.
 
     Each network leaves out one fold of donors; errors on them set the error bars.
@@ -49,11 +49,12 @@ class TunedPMIImputer(PredictiveImputer):
     hidden_layers : int, default 1
     hidden_units : int, default 512
         Width of each hidden layer.
-    dropout : float, default 0.2
+    dropout : float, default 0.3
         Fraction of hidden units dropped in training.
-    layer_normalization : bool, default True
+    layer_normalization : bool, default False
+        Over a sample's hidden units, before the activation.
     activation : {"gelu", "relu"}, default "gelu"
-    covariate_scaling : bool, default True
+    covariate_scaling : bool, default False
         Whether the embedded covariates scale and shift every hidden unit; they are an input in either case.
     residual : bool, default True
         False: the network neither sees the Gaussian's prediction nor starts from it. Synthetic rows and error bars
@@ -82,7 +83,8 @@ class TunedPMIImputer(PredictiveImputer):
         Weight of the past in the moving average of the weights; 0 uses the last weights.
     batch_size : int, default 64
         Rows of one network in a step.
-    epochs : int, default 60
+    epochs : "auto" or int, default "auto"
+        "auto" takes 60 where the fitted rows are complete and 30 where they have holes: there is less to learn from.
     steps_per_epoch : int, default 50
     group : str or None, default "tissue"
         Categorical covariate within which the Gaussian is fitted and rows are mixed. None, or no covariates at all:
@@ -123,10 +125,10 @@ class TunedPMIImputer(PredictiveImputer):
         *,
         hidden_layers: int = 1,
         hidden_units: int = 512,
-        dropout: float = 0.2,
-        layer_normalization: bool = True,
+        dropout: float = 0.3,
+        layer_normalization: bool = False,
         activation: str = "gelu",
-        covariate_scaling: bool = True,
+        covariate_scaling: bool = False,
         residual: bool = True,
         loss: str = "student_t",
         pseudo_missing_rate: object = "auto",
@@ -138,7 +140,7 @@ class TunedPMIImputer(PredictiveImputer):
         cosine: bool = True,
         averaging: float = 0.999,
         batch_size: int = 64,
-        epochs: int = 60,
+        epochs: int | str = "auto",
         steps_per_epoch: int = 50,
         group: str | None = "tissue",
         unknown_category: str = "error",
@@ -169,9 +171,11 @@ class TunedPMIImputer(PredictiveImputer):
 
     def _check_parameters(self) -> None:
         check_integer("hidden_layers", self.hidden_layers, least=0)
-        for name in ("hidden_units", "masks_per_row", "n_members", "batch_size", "epochs", "steps_per_epoch"):
+        for name in ("hidden_units", "masks_per_row", "n_members", "batch_size", "steps_per_epoch"):
             check_integer(name, getattr(self, name), least=1)
         check_integer("n_folds", self.n_folds, least=2)
+        if self.epochs != "auto":
+            check_integer("epochs", self.epochs, least=1)
         for name in ("dropout", "averaging"):
             check_number(name, getattr(self, name), low=0, high=1, open_high=True)
         check_number("synthetic_fraction", self.synthetic_fraction, low=0, high=1, open_high=True)
@@ -214,7 +218,7 @@ class TunedPMIImputer(PredictiveImputer):
             n_numeric=0 if covariates is None else covariates.numeric.shape[1],
         )
         training = TrainingSettings(
-            epochs=int(self.epochs),
+            epochs=(60 if observed.all() else 30) if self.epochs == "auto" else int(self.epochs),
             steps_per_epoch=int(self.steps_per_epoch),
             batch_size=int(self.batch_size) * int(self.n_members),
         )

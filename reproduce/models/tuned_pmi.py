@@ -65,19 +65,19 @@ class TunedPMISettings:
         Of the whole training.
     """
 
-    n_members: int = 3
+    n_members: int = 5
     n_layers: int = 1
     n_units: int = 512
-    dropout: float = 0.1
-    layer_normalization: bool = True
+    dropout: float = 0.3
+    layer_normalization: bool = False
     activation: str = "gelu"
-    covariate_scaling: bool = True
+    covariate_scaling: bool = False
     residual: bool = True
-    loss: str = "mse"
+    loss: str = "student_t"
     learning_rate: float = 1e-3
     cosine: bool = True
     averaging: float = 0.999
-    n_steps: int = 6000
+    n_steps: int = 3000
 
 
 @dataclass(frozen=True)

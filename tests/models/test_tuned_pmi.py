@@ -17,7 +17,14 @@ from reproduce.models.tuned_pmi import (
 )
 
 SHAPE = NetworkShape(n_genes=5, n_categories=(2,), n_numeric=1)
-SMALL = {"n_units": 8, "n_members": 2, "n_steps": 12}
+SMALL = {
+    "n_units": 8,
+    "n_members": 2,
+    "n_steps": 12,
+    "loss": "mse",
+    "layer_normalization": True,
+    "covariate_scaling": True,
+}
 TRAINING = TrainingSettings(epochs=3, steps_per_epoch=4, batch_size=16)
 
 
