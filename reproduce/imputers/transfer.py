@@ -29,7 +29,6 @@ from reproduce.imputers._normal import (
     conditional_mean,
     conditional_variance,
     draw_missing,
-    most_probable,
 )
 from reproduce.imputers._predictive import PredictiveImputer
 from reproduce.imputers._transfer import (
@@ -45,7 +44,7 @@ from reproduce.imputers._transfer import (
     simplex_lattice,
     updated_by_target,
 )
-from reproduce.imputers.gaussian import ConditionalGaussianImputer, _within_variances
+from reproduce.imputers.gaussian import ConditionalGaussianImputer
 
 #: A reference's weight in the grid that stands for "reference only".
 REFERENCE_ONLY = np.inf
@@ -126,6 +125,10 @@ class TransferImputer(PredictiveImputer):
 
     Notes
     -----
+    "As far as it helps" is itself estimated. Some fifty known entries (eight samples of a dozen genes, half hidden)
+    cannot tell for sure: there an unrelated reference cost 0.05 in R² on simulated cohorts; with twenty samples it
+    cost 0.002.
+
     Inverse Wishart prior and EM: Schafer, Analysis of Incomplete Multivariate Data (1997), section 5.2.
     """
 
@@ -286,7 +289,7 @@ class TransferImputer(PredictiveImputer):
             if not is_wanted:
                 fits.append(None)
             elif candidate.samples is None:
-                fits.append(self._target_alone(Z, normal, tol))
+                fits.append(self._target_alone(Z))
             else:
                 prior = Prior(target_covariance, candidate.samples)
                 normal, n_rounds, settled = updated_by_target(
@@ -297,13 +300,11 @@ class TransferImputer(PredictiveImputer):
                 fits.append(normal)
         return fits
 
-    def _target_alone(self, Z: np.ndarray, start: Normal, tol: float) -> Normal:
-        """As `ConditionalGaussianImputer` fits it; EM starts from what is known already instead of no correlation."""
-        imputer = ConditionalGaussianImputer(group=None, max_iter=self.max_iter, tol=tol)
-        if not np.isnan(Z).any():
-            return fit_standardised(imputer, Z, None)._normals[0]
-        own = imputer._prior(Z, _within_variances([Z])[0], None)
-        return most_probable(Z, start, own, max_iter=self.max_iter, tol=tol)[0]
+    def _target_alone(self, Z: np.ndarray) -> Normal:
+        # EM starts from no correlation here, so a looser tolerance would stop it far from where it leads
+        imputer = ConditionalGaussianImputer(group=None, max_iter=self.max_iter, tol=self.tol)
+        fit_standardised(imputer, Z, None)
+        return Normal.of(imputer.means_[0], imputer.covariances_[0])
 
     def _predictions(
         self,

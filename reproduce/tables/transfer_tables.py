@@ -259,9 +259,9 @@ def say_transfer(table: pd.DataFrame) -> str:
             f"to the R² of the target alone (to {best['transfer']:.2f}), with {last['n_patients']} patients "
             f"{last['references']} adds {last['gain']:+.3f} (to {last['transfer']:.3f}); it is never worse than the "
             f"better of target and references alone by more than {part['margin'].iloc[0]:g} in "
-            f"{counts.get(SUPPORTED, 0)} of {len(part)} comparisons, worse in {counts.get(REFUTED, 0)}, and undecided in "
-            f"{counts.get(INCONCLUSIVE, 0)} (least favourable: {worst['difference']:+.3f} with {worst['references']} at "
-            f"n = {worst['n_patients']})."
+            f"{counts.get(SUPPORTED, 0)} of {len(part)} comparisons, worse in {counts.get(REFUTED, 0)}, and undecided "
+            f"in {counts.get(INCONCLUSIVE, 0)} (least favourable: {worst['difference']:+.3f} with "
+            f"{worst['references']} at n = {worst['n_patients']})."
         )
     return " ".join(sentences)
 
