@@ -52,6 +52,9 @@ REFERENCE_ONLY = np.inf
 _TOL_OF_CHOICE = 5e-3
 #: Known entries that tell as much as one independent entry would.
 _ENTRIES_PER_FACT = 2.0
+#: Odds for the target alone before its entries are heard. Hiding more to choose makes references look better than they
+#: will be: on 515 tumours the two seemed equal where the target alone was better by 0.008 in R².
+_ODDS_FOR_TARGET = np.exp(3.0)
 #: Candidates of less weight in the average are not fitted again.
 _LEAST_WEIGHT = 1e-3
 #: An outlying value must not decide alone.
@@ -228,7 +231,7 @@ class TransferImputer(PredictiveImputer):
         for number, fold in enumerate(hidden, start=1):
             held_out.append(self._predictions(Z, fold, references, correlation, wanted))
             # hopeless ones are given up on; the target alone stays, since the others are compared with it
-            wanted = _likelihood_weights(*_squared_errors(Z, sd, hidden[:number], held_out)) >= _LEAST_WEIGHT
+            wanted = self._weights(*_squared_errors(Z, sd, hidden[:number], held_out)) >= _LEAST_WEIGHT
             wanted[-1] = True
         weights = self._choose(Z, sd, hidden, held_out)
         self.transfer_gain_ = self._gain(genes, Z, sd, hidden, held_out)
@@ -324,12 +327,21 @@ class TransferImputer(PredictiveImputer):
                 row[:] = conditional_mean(visible[rows], normal)[hidden[rows]]
         return predicted
 
+    def _weights(self, squares: np.ndarray, n: int) -> np.ndarray:
+        """Weight of each candidate in the average, from its squared errors over n entries; equal without any."""
+        if n == 0:
+            return np.full(len(self._candidates), 1 / len(self._candidates))
+        weights = _likelihood_weights(squares, n)
+        if len(self.mixing_) > 1:  # there are references that must show that they help
+            weights[-1] *= _ODDS_FOR_TARGET
+        return weights / weights.sum()
+
     def _choose(
         self, Z: np.ndarray, sd: np.ndarray, hidden: list[np.ndarray], held_out: list[np.ndarray]
     ) -> np.ndarray:
         """Weight of each candidate in the average, and the table `choice_`."""
         squares, n = _squared_errors(Z, sd, hidden, held_out)
-        weights = _likelihood_weights(squares, n) if n else np.full(len(self._candidates), 1 / len(self._candidates))
+        weights = self._weights(squares, n)
         self.choice_ = pd.DataFrame(
             {
                 "prior": [candidate.name for candidate in self._candidates],
@@ -359,7 +371,7 @@ class TransferImputer(PredictiveImputer):
         for i, (mask, predicted) in enumerate(zip(hidden, held_out)):
             others = [j for j in range(len(hidden)) if j != i]
             squares, n = _squared_errors(Z, sd, [hidden[j] for j in others], [held_out[j] for j in others])
-            weights = _likelihood_weights(squares, n) if n else np.full(len(predicted), 1 / len(predicted))
+            weights = self._weights(squares, n)
             columns.append(np.nonzero(mask)[1])
             without.append(((Z[mask] - predicted[-1]) / sd[columns[-1]]) ** 2)
             with_references.append(((Z[mask] - weights @ np.nan_to_num(predicted)) / sd[columns[-1]]) ** 2)
