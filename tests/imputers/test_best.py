@@ -85,7 +85,7 @@ def test_donors_are_never_on_both_sides():
     covariates = pd.DataFrame({"donor": np.repeat(np.arange(40).astype(str), 2), "tissue": "lung"})
     apart = BestImputer(members=("knn_1", "gaussian"), random_state=0).fit(X, covariates=covariates)
     together = BestImputer(members=("knn_1", "gaussian"), random_state=0).fit(X)
-    assert together.held_out_rmse_[0] < 0.6 * apart.held_out_rmse_[0]
+    assert together.held_out_rmse_[0] < 0.75 * apart.held_out_rmse_[0]
 
 
 @pytest.mark.parametrize(
