@@ -137,6 +137,20 @@ def read_reference(name: str, frame: pd.DataFrame, genes: pd.Index, center: np.n
     return Reference(name, matched, mean, np.where(matched, sd / scale, np.nan), correlation)
 
 
+def reference_report(references: list[Reference], given: Mapping[str, pd.DataFrame], genes: pd.Index) -> pd.DataFrame:
+    rows = [
+        {
+            "reference": reference.name,
+            "n_samples": len(given[reference.name]),
+            "n_matched": int(reference.matched.sum()),
+            "n_absent": int((~reference.matched).sum()),
+            "absent": ", ".join(map(str, genes[~reference.matched])),
+        }
+        for reference in references
+    ]
+    return pd.DataFrame(rows, columns=["reference", "n_samples", "n_matched", "n_absent", "absent"])
+
+
 # --- means and variances ---
 
 
@@ -191,6 +205,13 @@ def mean_prior(moments: Moments, sd: np.ndarray, references: list[Reference]) ->
     return best
 
 
+def own_mean(moments: Moments, sd: np.ndarray, prior: MeanPrior) -> np.ndarray:
+    """Each gene's mean from its own known entries and the prior, genes apart."""
+    own = moments.count / sd**2
+    total = own + prior.precision
+    return np.divide(own * moments.mean + prior.precision * prior.mean, total, out=np.zeros_like(sd), where=total > 0)
+
+
 # --- correlations ---
 
 
@@ -213,6 +234,10 @@ def mixed_correlation(proportions: np.ndarray, references: list[Reference]) -> n
     for weight, reference in zip(proportions, references):
         mixed += weight * reference.correlation
     return mixed
+
+
+def normal_of(mean: np.ndarray, sd: np.ndarray, correlation: np.ndarray) -> Normal:
+    return Normal.of(mean, correlation * np.outer(sd, sd))
 
 
 def leave_one_out(Z: np.ndarray, normal: Normal) -> np.ndarray:

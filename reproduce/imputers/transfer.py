@@ -32,35 +32,32 @@ from reproduce.imputers._normal import (
 )
 from reproduce.imputers._predictive import PredictiveImputer
 from reproduce.imputers._transfer import (
-    MeanPrior,
     Moments,
     Reference,
     check_references,
     leave_one_out,
     mean_prior,
     mixed_correlation,
+    normal_of,
+    own_mean,
     read_reference,
+    reference_report,
     shrunk_sd,
     simplex_lattice,
     updated_by_target,
 )
+from reproduce.imputers._transfer_choice import folds_of_entries, likelihood_weights, squared_errors
 from reproduce.imputers.gaussian import ConditionalGaussianImputer
 
 #: A reference's weight in the grid that stands for "reference only".
 REFERENCE_ONLY = np.inf
 #: Looser while weights are compared: what is left of EM then is far below what tells them apart.
 _TOL_OF_CHOICE = 5e-3
-#: Known entries that tell as much as one independent entry would.
-_ENTRIES_PER_FACT = 2.0
 #: Odds for the target alone before its entries are heard. Hiding more to choose makes references look better than they
 #: will be: on 515 tumours the two seemed equal where the target alone was better by 0.008 in R².
 _ODDS_FOR_TARGET = np.exp(3.0)
 #: Candidates of less weight in the average are not fitted again.
 _LEAST_WEIGHT = 1e-3
-#: An outlying value must not decide alone.
-_MOST_SQUARED_ERROR = 16.0
-#: Known entries to predict, beyond which more folds would not make the choice surer.
-_ENOUGH_ENTRIES = 3000
 TARGET_ONLY = "target only"
 
 
@@ -184,7 +181,7 @@ class TransferImputer(PredictiveImputer):
             As the base; and for references that share fewer than two genes with the target.
         """
         self._given = check_references(references, X)
-        self.reference_report_ = _report([], {}, pd.Index([]))
+        self.reference_report_ = reference_report([], {}, pd.Index([]))
         try:
             return super().fit(X, y, covariates=covariates)
         finally:
@@ -219,19 +216,19 @@ class TransferImputer(PredictiveImputer):
         genes = pd.Index([self._gene(column) for column in np.flatnonzero(self.varying_)])
         center, scale = self.center_[self.varying_], self.scale_[self.varying_]
         references = [read_reference(name, frame, genes, center, scale) for name, frame in self._given.items()]
-        self.reference_report_ = _report(references, self._given, genes)
+        self.reference_report_ = reference_report(references, self._given, genes)
         self._candidates = [_Candidate(weight) for weight in sorted(map(float, self.weights), reverse=True)]
         self._candidates.append(_Candidate(None))
         proportions, correlation = self._mixed(Z, references)
         self.mixing_ = pd.Series(proportions, index=[*self._given, "no correlation"], name="proportion")
         generator = np.random.default_rng(int(check_random_state(self.random_state).randint(2**31)))
-        hidden = _folds_of_entries(observed, self.n_folds, generator)
+        hidden = folds_of_entries(observed, self.n_folds, generator)
         sd = shrunk_sd(Moments.of(Z), references)
         held_out, wanted = [], np.ones(len(self._candidates), dtype=bool)
         for number, fold in enumerate(hidden, start=1):
             held_out.append(self._predictions(Z, fold, references, correlation, wanted))
             # hopeless ones are given up on; the target alone stays, since the others are compared with it
-            wanted = self._weights(*_squared_errors(Z, sd, hidden[:number], held_out)) >= _LEAST_WEIGHT
+            wanted = self._weights(*squared_errors(Z, sd, hidden[:number], held_out)) >= _LEAST_WEIGHT
             wanted[-1] = True
         weights = self._choose(Z, sd, hidden, held_out)
         self.transfer_gain_ = self._gain(genes, Z, sd, hidden, held_out)
@@ -263,13 +260,13 @@ class TransferImputer(PredictiveImputer):
             return np.ones(1), np.eye(Z.shape[1])
         moments = Moments.of(Z)
         sd = shrunk_sd(moments, references)
-        mean = _mean_of(moments, sd, mean_prior(moments, sd, references))
+        mean = own_mean(moments, sd, mean_prior(moments, sd, references))
         lattice = simplex_lattice(len(references))
         errors = [
-            np.sum((leave_one_out(Z, _prior_normal(mean, sd, mixed_correlation(point, references))) / sd) ** 2)
+            np.sum((leave_one_out(Z, normal_of(mean, sd, mixed_correlation(point, references))) / sd) ** 2)
             for point in lattice
         ]
-        proportions = _likelihood_weights(np.array(errors), np.count_nonzero(~np.isnan(Z))) @ lattice
+        proportions = likelihood_weights(np.array(errors), np.count_nonzero(~np.isnan(Z))) @ lattice
         return proportions, mixed_correlation(proportions, references)
 
     # the prior's weight
@@ -286,7 +283,7 @@ class TransferImputer(PredictiveImputer):
         moments = Moments.of(Z)
         sd = shrunk_sd(moments, references)
         of_mean = mean_prior(moments, sd, references)
-        normal = _prior_normal(_mean_of(moments, sd, of_mean), sd, correlation)
+        normal = normal_of(own_mean(moments, sd, of_mean), sd, correlation)
         target_covariance, fits = normal.covariance, []
         for candidate, is_wanted in zip(self._candidates, wanted):
             if not is_wanted:
@@ -331,7 +328,7 @@ class TransferImputer(PredictiveImputer):
         """Weight of each candidate in the average, from its squared errors over n entries; equal without any."""
         if n == 0:
             return np.full(len(self._candidates), 1 / len(self._candidates))
-        weights = _likelihood_weights(squares, n)
+        weights = likelihood_weights(squares, n)
         if len(self.mixing_) > 1:  # there are references that must show that they help
             weights[-1] *= _ODDS_FOR_TARGET
         return weights / weights.sum()
@@ -340,7 +337,7 @@ class TransferImputer(PredictiveImputer):
         self, Z: np.ndarray, sd: np.ndarray, hidden: list[np.ndarray], held_out: list[np.ndarray]
     ) -> np.ndarray:
         """Weight of each candidate in the average, and the table `choice_`."""
-        squares, n = _squared_errors(Z, sd, hidden, held_out)
+        squares, n = squared_errors(Z, sd, hidden, held_out)
         weights = self._weights(squares, n)
         self.choice_ = pd.DataFrame(
             {
@@ -370,7 +367,7 @@ class TransferImputer(PredictiveImputer):
         without, with_references, columns = [], [], []
         for i, (mask, predicted) in enumerate(zip(hidden, held_out)):
             others = [j for j in range(len(hidden)) if j != i]
-            squares, n = _squared_errors(Z, sd, [hidden[j] for j in others], [held_out[j] for j in others])
+            squares, n = squared_errors(Z, sd, [hidden[j] for j in others], [held_out[j] for j in others])
             weights = self._weights(squares, n)
             columns.append(np.nonzero(mask)[1])
             without.append(((Z[mask] - predicted[-1]) / sd[columns[-1]]) ** 2)
@@ -386,66 +383,3 @@ class TransferImputer(PredictiveImputer):
         return pd.DataFrame(
             table | {"gain": gain, "standard_error": standard_error, "transfers": gain > 2 * standard_error}
         )
-
-
-def _prior_normal(mean: np.ndarray, sd: np.ndarray, correlation: np.ndarray) -> Normal:
-    return Normal.of(mean, correlation * np.outer(sd, sd))
-
-
-def _mean_of(moments: Moments, sd: np.ndarray, prior: MeanPrior) -> np.ndarray:
-    """Each gene's mean from its own known entries and the prior, genes apart."""
-    own = moments.count / sd**2
-    total = own + prior.precision
-    return np.divide(own * moments.mean + prior.precision * prior.mean, total, out=np.zeros_like(sd), where=total > 0)
-
-
-def _likelihood_weights(squares: np.ndarray, n: int) -> np.ndarray:
-    """Weights of predictions with sums of squared errors over n entries: as likelihoods of normal errors.
-
-    Errors of one sample go together, so n entries are taken to tell as much as n / `_ENTRIES_PER_FACT` do.
-    """
-    variance = max(squares.min() / n, 1e-12)
-    weights = np.exp(-(squares - squares.min()) / (2 * variance * _ENTRIES_PER_FACT))
-    return weights / weights.sum()
-
-
-def _squared_errors(
-    Z: np.ndarray, sd: np.ndarray, hidden: list[np.ndarray], held_out: list[np.ndarray]
-) -> tuple[np.ndarray, int]:
-    """Sum of squared errors of each candidate over the folds, in units of `sd`, and the entries behind it."""
-    total, n = np.zeros(0), 0
-    for mask, predicted in zip(hidden, held_out):
-        error = (Z[mask] - predicted) / np.broadcast_to(sd, Z.shape)[mask]
-        total = (total if n else 0.0) + np.sum(np.minimum(error**2, _MOST_SQUARED_ERROR), axis=1)
-        n += int(mask.sum())
-    return np.where(np.isnan(total), np.inf, total), n
-
-
-def _folds_of_entries(observed: np.ndarray, n_folds: int, generator: np.random.Generator) -> list[np.ndarray]:
-    """Masks (n_samples, n_genes) of known entries to hide, each in one fold; no gene loses all it has.
-
-    Where one fold holds many entries, those that follow are left out.
-    """
-    fold = generator.integers(n_folds, size=observed.shape)
-    wanted = int(np.clip(np.ceil(_ENOUGH_ENTRIES * n_folds / max(observed.sum(), 1)), 2, n_folds))
-    masks = []
-    for number in range(wanted):
-        hidden = observed & (fold == number)
-        hidden[:, ~(observed & ~hidden).any(axis=0)] = False
-        if hidden.any():
-            masks.append(hidden)
-    return masks
-
-
-def _report(references: list[Reference], given: Mapping[str, pd.DataFrame], genes: pd.Index) -> pd.DataFrame:
-    rows = [
-        {
-            "reference": reference.name,
-            "n_samples": len(given[reference.name]),
-            "n_matched": int(reference.matched.sum()),
-            "n_absent": int((~reference.matched).sum()),
-            "absent": ", ".join(map(str, genes[~reference.matched])),
-        }
-        for reference in references
-    ]
-    return pd.DataFrame(rows, columns=["reference", "n_samples", "n_matched", "n_absent", "absent"])
