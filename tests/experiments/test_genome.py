@@ -18,8 +18,8 @@ def small_study():
     def cohort(name, n, shift, tissue):
         log = 5 + shift + rng.normal(size=(n, 3)) @ loadings * 0.5 + 0.2 * rng.normal(size=(n, 40))
         obs = pd.DataFrame({
-            "donor": [f"{name}{i}" for i in range(n)], "tissue": tissue, "cohort": name, "condition": "x", "sex": "female",
-            "age": 50.0,
+            "donor": [f"{name}{i}" for i in range(n)], "tissue": tissue, "cohort": name, "condition": "x",
+            "sex": "female", "age": 50.0,
         }, index=[f"{name}-{i}" for i in range(n)])  # fmt: skip
         genes = pd.DataFrame({"ensembl_id": [f"E{j}" for j in range(40)]}, index=[f"G{j:02d}" for j in range(40)])
         return ad.AnnData(np.expm1(log).clip(0).astype(np.float32), obs=obs, var=genes)
