@@ -18,20 +18,21 @@ BETTER = ("gaussian", "low_rank", "mixture", "pmi_tuned", "best")
 KNOWN = ("median", "knn_10", "mice", "pmi", "gain")
 #: Epochs that the tuned network gets where PMI gets this many: its default where PMI has its default.
 _TUNED_SHARE = 60 / 200
-#: Parts of the tuned network that are switched off one at a time, with what stands in for each.
+#: Parts of the tuned network that are moved one at a time.
 INGREDIENTS: Mapping[str, Mapping[str, object]] = {
     "no residual connection to the Gaussian": {"residual": False},
-    "no synthetic rows": {"synthetic_fraction": 0.0},
+    "squared error for Student-t likelihood": {"loss": "mse"},
+    "Huber loss for Student-t likelihood": {"loss": "huber"},
     "one pseudo-mask rate, 0.5": {"pseudo_missing_rate": 0.5},
+    "one network for five": {"n_members": 1},
     "no weight averaging": {"averaging": 0.0},
     "constant learning rate": {"cosine": False},
-    "one network": {"n_members": 1},
-    "no layer normalisation": {"layer_normalization": False},
+    "dropout 0.1 for 0.3": {"dropout": 0.1},
     "ReLU for GELU": {"activation": "relu"},
     "two hidden layers": {"hidden_layers": 2},
-    "units not scaled by tissue": {"covariate_scaling": False},
-    "Huber loss": {"loss": "huber"},
-    "Student-t likelihood": {"loss": "student_t"},
+    "with layer normalisation": {"layer_normalization": True},
+    "with units scaled by tissue": {"covariate_scaling": True},
+    "with 70 % synthetic rows": {"synthetic_fraction": 0.7},
 }
 
 
@@ -47,7 +48,7 @@ def frontier_budget(network_epochs: int) -> dict[str, dict[str, object]]:
     -------
     dict
     """
-    budget: dict[str, dict[str, object]] = dict(network_budget(network_epochs))
+    budget: dict[str, dict[str, object]] = {**network_budget(network_epochs), "low_rank": {"covariance": "group"}}
     if network_epochs != 200:
         tuned = {"epochs": max(1, round(network_epochs * _TUNED_SHARE))}
         budget |= {"pmi_tuned": tuned, "best": {"member_parameters": {"pmi_tuned": tuned}}}
@@ -145,7 +146,7 @@ def chosen_ingredients(names: Sequence[str]) -> tuple[str, ...]:
 def ingredient_plan(
     ingredients: Iterable[str], *, n_splits: int, network_epochs: int, preset: str, gene_set: str = "p53"
 ) -> dict[str, list[Trial]]:
-    """The tuned network without one of its parts at a time, beside the whole, inductively.
+    """The tuned network with one of its parts changed at a time, beside the whole, inductively.
 
     Parameters
     ----------

@@ -26,13 +26,14 @@ FAST = {
     "best": {"members": ("median", "gaussian"), "n_folds": 2, "n_repeats": 1},
     "mixture": {"n_components": 2, "n_bags": 2},
     "pmi": NETWORK,
+    "pmi_tuned": NETWORK | {"masks_per_row": 3},
     "gain": NETWORK,
     "gain_mse": NETWORK,
 }
 #: Methods whose file is there; test_registry.py holds that all are.
 ALL = tuple(name for name, method in METHODS.items() if importlib.util.find_spec(method.target.partition(":")[0]))
 INDUCTIVE = tuple(name for name in ALL if "inductive" in METHODS[name].scenarios)
-NETWORKS = ("pmi", "gain", "gain_mse")
+NETWORKS = ("pmi", "pmi_tuned", "gain", "gain_mse")
 #: No random numbers, and no order of genes or rows that could matter.
 ORDER_FREE = ("median", "surrogate", "knn_1", "knn_5", "knn_10", "gaussian")
 EXPECTED_FAILED_CHECKS: dict[str, dict[str, str]] = {}

@@ -81,7 +81,7 @@ def test_what_depth_is_worth_is_said_per_method():
 
 
 def test_an_ingredient_is_compared_with_the_whole_on_the_same_splits():
-    name = "one network"
+    name = "one network for five"
     plan = ingredient_plan([name], n_splits=3, network_epochs=200, preset="quick")
     assert dict(plan[name][0].hyperparameters) == dict(INGREDIENTS[name])
     rows = []
@@ -91,7 +91,7 @@ def test_an_ingredient_is_compared_with_the_whole_on_the_same_splits():
             rows.append(base.assign(seed=trial.seed, trial_id=trial.trial_id("f")))
     table = frontier_tables.ingredient_table(pd.concat(rows), plan, "f").set_index("change")
     assert table.loc[name, "effect"] == pytest.approx(-0.02)
-    assert "one network (-0.020)" in frontier_tables.say_ingredients(table.reset_index())
+    assert "one network for five (-0.020)" in frontier_tables.say_ingredients(table.reset_index())
 
 
 def test_ingredients_are_parameters_of_the_tuned_network():
