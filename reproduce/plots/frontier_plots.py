@@ -13,7 +13,7 @@ from reproduce.plots import colour_of, new_figure
 from reproduce.tables.frontier_tables import SCENARIO_WORDS
 
 
-def frontier(table: pd.DataFrame, ax: Axes) -> Axes:
+def frontier(table: pd.DataFrame, ax: Axes, *, depth: float = 0.2) -> Axes:
     """R² against seconds, a dot and 95 % interval for each method, the frontier as a step line.
 
     Parameters
@@ -22,8 +22,11 @@ def frontier(table: pd.DataFrame, ax: Axes) -> Axes:
         Of `reproduce.tables.frontier_tables.frontier_table`, one scenario and scale. The best attainable score is a
         dashed line.
     ax : Axes
+    depth : float, default 0.2
+        How far below the best method the axis reaches; methods further down are named at its foot with their R².
     """
-    methods = table[table["method"] != ORACLE].sort_values("seconds")
+    everything = table[table["method"] != ORACLE].sort_values("seconds")
+    methods = everything[everything["mean"] > everything["mean"].max() - depth]
     best = methods[methods["on_frontier"]]
     ax.plot(best["seconds"], best["mean"], drawstyle="steps-post", color="0.7", lw=1, zorder=1)
     for row in methods.itertuples():
@@ -31,12 +34,17 @@ def frontier(table: pd.DataFrame, ax: Axes) -> Axes:
         if np.isfinite(row.low):
             ax.plot([row.seconds] * 2, [row.low, row.high], color=colour, lw=1.4)
         ax.plot(row.seconds, row.mean, "o", color=colour, ms=6)
+    bottom = methods["mean"].min() - 0.12 * depth
+    for row in everything[~everything["method"].isin(methods["method"])].itertuples():
+        where = {"va": "bottom", "ha": "center", "size": 7, "color": colour_of(row.method)}
+        ax.annotate(f"{row.label}\n▾ {row.mean:.2f}", (row.seconds, bottom), **where)
+    ax.set_ylim(bottom=bottom)
     _name_dots(methods, ax)
     for row in table[table["method"] == ORACLE].itertuples():
         ax.axhline(row.mean, color=colour_of(ORACLE), ls="--", lw=1)
         ax.annotate(row.label, (0.01, row.mean), xycoords=("axes fraction", "data"), va="bottom", size=7.5)
     ax.set_xscale("log")
-    ax.set_xlim(methods["seconds"].min() / 3, methods["seconds"].max() * 6)
+    ax.set_xlim(everything["seconds"].min() / 4, everything["seconds"].max() * 8)
     ax.xaxis.set_major_locator(LogLocator(subs=(1,)))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter(NullFormatter())
@@ -52,7 +60,7 @@ def _name_dots(methods: pd.DataFrame, ax: Axes) -> None:
     for row in methods.sort_values("mean", ascending=False).itertuples():
         x, y = np.log10(row.seconds), row.mean
         # as high as the dot, unless a name that begins near by is in the way
-        while any(abs(x - x_other) < 0.9 and abs(y - y_other) < 0.055 * span for x_other, y_other in placed):
+        while any(abs(x - x_other) < 1.2 and abs(y - y_other) < 0.05 * span for x_other, y_other in placed):
             y -= 0.02 * span
         placed.append((x, y))
         ax.annotate(

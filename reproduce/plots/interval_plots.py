@@ -9,13 +9,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from reproduce.experiments.downstream import COMPLETE
 from reproduce.experiments.intervals import OWN
-from reproduce.plots import colour_of
+from reproduce.plots import colour_of, new_figure
 from reproduce.tables.interval_tables import ALL_TISSUES, TOLERANCE, name_of
 from reproduce.tables.missingness_tables import percent
 
+SCENARIOS = {"inductive": "Inductive", "in_place": "In place"}
 _BAND = "0.93"
 _DOTS = "#0072B2"
 
@@ -103,9 +105,34 @@ def gene_coverage(table: pd.DataFrame, ax: Axes, *, nominal: float = 0.95, missi
     )  # fmt: skip
     for patch, (method, source, _) in zip(boxes["boxes"], groups, strict=True):
         patch.set(facecolor="white" if source == OWN else colour_of(method), edgecolor=colour_of(method), lw=1.2)
-    ax.set_yticks(range(1, len(groups) + 1), [name_of(method, source) for method, source, _ in groups])
+    names = [name_of(method, source).replace(", ", ",\n") for method, source, _ in groups]
+    ax.set_yticks(range(1, len(groups) + 1), names, fontsize=8)
     ax.set_xlabel(f"entries inside {percent(nominal)} intervals, per gene (%)")
     return ax
+
+
+def interval_panels(coverage: pd.DataFrame, genes: pd.DataFrame) -> Figure:
+    """For each scenario a row: `calibration`, `coverage_by_rate` and `gene_coverage`, one legend for all.
+
+    Parameters
+    ----------
+    coverage, genes : DataFrame
+        Of `reproduce.tables.interval_tables.coverage_table` and `gene_coverage_table`. The distribution over genes is
+        that at the missing rate nearest to one half.
+    """
+    missing_rate = min(genes["missing_rate"].unique(), key=lambda rate: abs(rate - 0.5))
+    scenarios = [name for name in SCENARIOS if (coverage["scenario"] == name).any()]
+    fig, axes = new_figure(3, len(scenarios), width=4.2, height=3.3, squeeze=False)
+    for scenario, (left, middle, right) in zip(scenarios, axes, strict=True):
+        of_scenario = coverage[coverage["scenario"] == scenario]
+        calibration(of_scenario, left).set_title(SCENARIOS[scenario])
+        coverage_by_rate(of_scenario, middle)
+        gene_coverage(genes[genes["scenario"] == scenario], right, missing_rate=missing_rate)
+        left.get_legend().remove()
+        middle.get_legend().remove()
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
+    return fig
 
 
 def downstream_effects(table: pd.DataFrame, ax: Axes, *, metric: str = "coverage", promised: float = 0.95) -> Axes:
