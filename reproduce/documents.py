@@ -18,11 +18,12 @@ from reproduce import claims
 from reproduce.errors import ConfigError, DataFormatError
 from reproduce.files import write_text
 from reproduce.report import HEADLINE_FIGURE, read_findings
-from reproduce.tables import ablation_tables, effects, summaries
+from reproduce.tables import ablation_tables, effects, frontier_tables, summaries
 
 PARTS = ("02_in_place_imputation", "03_inductive_imputation", "04_transfer_to_tumours")
 SCALES = "03_inductive_imputation-scales"
 SETTINGS = "03_inductive_imputation-settings"
+BEYOND = "14_beyond_the_paper"
 SIMULATED = "embedded"  # subfolder of results/: the same run on the embedded cohort
 
 
@@ -106,6 +107,19 @@ def headline(results: Path, figures: Path, document: Path) -> str:
     )
 
 
+def advice(results: Path, figures: Path, document: Path) -> str:
+    """Which method to use, from the scores against cost."""
+    frontier, advised = _table(results, BEYOND), _table(results, f"{BEYOND}-advice")
+    figure = Path(os.path.relpath(_existing(figures / f"{BEYOND}.png"), document.parent)).as_posix()
+    return "\n\n".join(
+        [
+            frontier_tables.say_frontier(frontier),
+            markdown_table(frontier_tables.show_advice(advised)),
+            f"![R² of every method against its cost]({figure})",
+        ]
+    )
+
+
 def measured_effects(results: Path, figures: Path, document: Path) -> str:
     """What single decisions are worth."""
     rows = pd.concat([_trials(results, part) for part in ("02_in_place_imputation", "03_inductive_imputation")])
@@ -128,6 +142,7 @@ def simulation(results: Path, figures: Path, document: Path) -> str:
 
 DOCUMENT_PARTS = (
     Part("README.md", "results", headline),
+    Part("README.md", "advice", advice),
     Part("DEVIATIONS.md", "measured effects", measured_effects),
     Part("DEVIATIONS.md", "ablations", ablations),
     Part("data/README.md", "embedded beside real", simulation),

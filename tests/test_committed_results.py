@@ -7,7 +7,7 @@ from reproduce import claims, hypotheses
 from reproduce.experiments.paper_tables import TABLES
 from reproduce.experiments.trials import COLUMNS
 from reproduce.report import RunInfo
-from reproduce.tables import effects, paper_comparison, summaries
+from reproduce.tables import effects, frontier_tables, paper_comparison, summaries
 
 PARTS = ("02_in_place_imputation", "03_inductive_imputation", "04_transfer_to_tumours")
 
@@ -102,3 +102,15 @@ def test_the_real_run_reaches_what_is_known_to_be_reachable(rows, scenario, meth
 def test_pmi_does_not_collapse_in_place(rows):
     scores = summaries.score_table(rows[rows["scenario"] == "in_place"]).set_index("method")["mean"]
     assert scores["pmi"] > scores[["knn_1", "knn_5", "knn_10"]].max()
+
+
+def test_the_frontier_and_its_advice_are_those_of_the_trials(folder, tmp_path):
+    name = "14_beyond_the_paper"
+    if not (folder / f"{name}.parquet").exists():
+        pytest.skip("no committed run of notebook 14")
+    table = frontier_tables.frontier_table(pd.read_parquet(folder / f"{name}.parquet"))
+    by_rate = frontier_tables.rate_table(pd.read_parquet(folder / f"{name}-rates.parquet"))
+    computed = {name: table, f"{name}-advice": frontier_tables.advice_table(table), f"{name}-rates": by_rate}
+    for key, value in computed.items():
+        again = pd.read_csv(summaries.write_table(value, tmp_path, key))
+        pd.testing.assert_frame_equal(pd.read_csv(folder / f"{key}.csv"), again, rtol=1e-5)
