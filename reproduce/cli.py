@@ -77,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
         _add_run,
         _add_download,
         _add_trial,
+        _add_batches,
+        _add_batch,
         _add_methods,
         _add_bench,
         _add_calibrate,
@@ -106,19 +108,24 @@ def _add_report(commands) -> None:
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    _add_study_options(parser)
+    parser.add_argument("--jobs", type=int, help="notebooks at a time (default: the cores, at most 4)")
+    parser.add_argument("--cell-timeout", type=int, metavar="SECONDS", help="longest that one cell may take")
+    parser.add_argument("--force", action="store_true", help="run also what is unchanged")
+    parser.add_argument(
+        "--figures", type=Path, metavar="FOLDER", help="where figures go (default: figures/ in the build)"
+    )
+
+
+def _add_study_options(parser: argparse.ArgumentParser) -> None:
+    """Which notebooks, on which data, with which parameters, into which folders."""
     parser.add_argument("--preset", default="quick", help="file of notebooks/presets: quick (default), full, smoke")
     parser.add_argument("--data", default="auto", help=DATA_HELP)
     _add_parameter(parser, "set a parameter where it is declared; 03_inductive_imputation.NAME: in one notebook only")
     parser.add_argument("--only", nargs="+", metavar="NOTEBOOK", help="these (name or number) and what they need")
-    parser.add_argument("--jobs", type=int, help="notebooks at a time (default: the cores, at most 4)")
-    parser.add_argument("--cell-timeout", type=int, metavar="SECONDS", help="longest that one cell may take")
-    parser.add_argument("--force", action="store_true", help="run also what is unchanged")
     parser.add_argument("--build", type=Path, metavar="FOLDER", help="default: build/PRESET-DATA")
     parser.add_argument(
         "--results", type=Path, metavar="FOLDER", help="where tables go (default: results/ in the build)"
-    )
-    parser.add_argument(
-        "--figures", type=Path, metavar="FOLDER", help="where figures go (default: figures/ in the build)"
     )
 
 
@@ -153,6 +160,22 @@ def _add_trial(commands) -> None:
     _add_parameter(parser, "set a hyperparameter of the method; wins over --hyperparameters")
     parser.add_argument("--data", default="auto", help=DATA_HELP)
     parser.add_argument("--at-least", type=float, metavar="R2", help="exit with 1 if R² is lower")
+
+
+def _add_batches(commands) -> None:
+    detail = "What is stored is left out. Each batch is for a process of its own; workflow/ has an engine for that."
+    parser = _add(commands, "batches", _batches, "list the notebooks' trials in batches", detail)
+    parser.add_argument("file", type=Path, help="where the list goes (JSON)")
+    parser.add_argument("--minutes", type=float, default=10.0, help="length of a batch on one core (default: 10)")
+    _add_study_options(parser)
+
+
+def _add_batch(commands) -> None:
+    detail = "On one thread. Exits with 0 if every trial has its row, failed ones included: notebooks try those again."
+    parser = _add(commands, "batch", _batch, "run one batch of trials", detail)
+    parser.add_argument("file", type=Path, help="list that `reproduce batches` wrote")
+    parser.add_argument("name", help="of the batch")
+    parser.add_argument("--results", type=Path, required=True, metavar="FOLDER", help="as notebooks are given it")
 
 
 def _add_methods(commands) -> None:
@@ -205,22 +228,8 @@ def _run(options: argparse.Namespace) -> int:
 def _run_notebooks(options: argparse.Namespace) -> tuple[int, Study]:
     from reproduce import runner
 
-    folder = ROOT / "notebooks"
-    graph = runner.read_graph(folder)
-    preset = runner.read_preset(folder / "presets" / f"{options.preset}.yaml")
-    study = _study(options.data)
+    graph, parameters, study = _given(options)
     build, results, figures = _folders(options, study)
-    asked = runner.parse_assignments(options.parameter)
-    _refuse_folders({f"preset '{options.preset}'": preset, "-p": asked})
-    of_run = {"data": study.name, "results_folder": str(results), "figures_folder": str(figures)}
-    parameters = runner.resolve_parameters(
-        graph,
-        (f"preset '{options.preset}'", preset),
-        ("-p", asked),
-        ("the run", {"common": of_run}),
-    )
-    if options.only:
-        graph = runner.with_needs(graph, options.only)
     settings = runner.RunSettings(
         build,
         jobs=runner.default_jobs() if options.jobs is None else options.jobs,
@@ -238,6 +247,27 @@ def _run_notebooks(options: argparse.Namespace) -> tuple[int, Study]:
         return 1, study
     _describe(study, options.preset).write(results)
     return 0, study
+
+
+def _given(options: argparse.Namespace) -> tuple[dict, dict, Study]:
+    """The notebooks that are asked for, what each is given, and the study."""
+    from reproduce import runner
+
+    folder = ROOT / "notebooks"
+    graph = runner.read_graph(folder)
+    preset = runner.read_preset(folder / "presets" / f"{options.preset}.yaml")
+    study = _study(options.data)
+    _, results, figures = _folders(options, study)
+    asked = runner.parse_assignments(options.parameter)
+    _refuse_folders({f"preset '{options.preset}'": preset, "-p": asked})
+    of_run = {"data": study.name, "results_folder": str(results), "figures_folder": str(figures)}
+    parameters = runner.resolve_parameters(
+        graph,
+        (f"preset '{options.preset}'", preset),
+        ("-p", asked),
+        ("the run", {"common": of_run}),
+    )
+    return (runner.with_needs(graph, options.only) if options.only else graph), parameters, study
 
 
 def _refuse_folders(layers: dict[str, dict]) -> None:
@@ -267,7 +297,8 @@ def _describe(study: Study, preset: str):
 def _folders(options: argparse.Namespace, study: Study) -> tuple[Path, Path, Path]:
     """Build, results and figures folders of a run, absolute: notebooks run in a folder of their own."""
     build = (options.build or ROOT / "build" / f"{options.preset}-{study.name}").resolve()
-    return build, (options.results or build / "results").resolve(), (options.figures or build / "figures").resolve()
+    figures = getattr(options, "figures", None) or build / "figures"  # who runs no notebook is not asked for it
+    return build, (options.results or build / "results").resolve(), figures.resolve()
 
 
 def _study(data: str) -> Study:
@@ -331,6 +362,34 @@ def _yaml_value(name: str, text: str) -> object:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"-p {name} {text}: the value is not YAML: {error}") from error
+
+
+def _batches(options: argparse.Namespace) -> None:
+    from reproduce.experiments import ResultsStore
+    from reproduce.experiments.batches import list_batches, write_batches
+    from reproduce.experiments.costs import duration
+
+    graph, parameters, study = _given(options)
+    results = _folders(options, study)[1]
+    given = {name: {**notebook.defaults, **parameters[name]} for name, notebook in graph.items()}
+    batches = list_batches(given, ResultsStore(results / "trials"), batch_seconds=options.minutes * 60)
+    write_batches(batches, options.file)
+    n_trials, seconds = sum(len(batch.trials) for batch in batches), [batch.seconds for batch in batches]
+    cost = f", about {duration(sum(seconds))} on one core, the longest {duration(max(seconds))}" if seconds else ""
+    print(f"{n_trials} trials to run in {len(batches)} batches{cost}: {options.file}")
+
+
+def _batch(options: argparse.Namespace) -> None:
+    for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA"):  # before any library that reads them is imported
+        os.environ[f"{name}_NUM_THREADS"] = "1"
+    os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    from reproduce.experiments import ResultsStore
+    from reproduce.experiments.batches import read_batch, run_batch
+
+    grid = run_batch(read_batch(options.file, options.name), ResultsStore(options.results / "trials"))
+    for error in grid.failures["error"]:
+        print(f"failed: {error}", file=sys.stderr)
+    print(f"{grid.n_run} trials run, {len(grid.failures)} of them failed; {grid.n_skipped} were stored before")
 
 
 def _methods(options: argparse.Namespace) -> None:
