@@ -54,6 +54,7 @@ COSTS = {
     "oracle": Cost(8.0, 1, 3),
     "mice": Cost(5.0, 1, 3, constant=0.2),
     "gaussian": Cost(0.5, 1, 3, constant=0.4),
+    "fast_mice": Cost(0.2, 1, 2, constant=0.4),
     "median": Cost(0.3, 1, 1, constant=0.5),
     "surrogate": Cost(0.3, 1, 1, constant=0.5),
 }

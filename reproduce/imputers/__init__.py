@@ -63,6 +63,7 @@ METHODS: Mapping[str, Method] = MappingProxyType({
         _method("knn_5", "5-NN", "knn:KNNImputer", n_neighbors=5),
         _method("knn_10", "10-NN", "knn:KNNImputer", n_neighbors=10),
         _method("mice", "MICE", "mice:MICEImputer"),
+        _method("fast_mice", "Chained ridge", "chained_ridge:ChainedRidgeImputer"),
         _method("missforest_10", "MissForest (10 trees)", "missforest:MissForestImputer", IN_PLACE, n_estimators=10),
         _method("missforest_100", "MissForest (100 trees)", "missforest:MissForestImputer", IN_PLACE, n_estimators=100),
         _method("iterative_forest", "MissForest, inductive", "iterative_forest:IterativeForestImputer"),

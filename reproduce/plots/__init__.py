@@ -32,6 +32,7 @@ PALETTE = {
     "low_rank": "#E8B4D0",
     "transfer": "#C2185B",
     "mice": "#009E73",
+    "fast_mice": "#7BCBAE",
     "missforest_10": "#B5AD2F",
     "missforest_100": "#827B12",
     "iterative_forest": "#57520A",
