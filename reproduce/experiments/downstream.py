@@ -7,9 +7,11 @@ third what is invented.
 
 **Analysis.** Welch's comparison of two means with standard errors clustered by donor: a donor in both groups (lung and
 colon of one person) counts as a pair, one in a single group as an independent sample, and what they share is neither
-counted twice nor thrown away. For donors in one group each it is Welch's test. With residuals r of the n_k samples of
-group k, donor d contributes c_d = Σ r / n_1 over its samples in group 1 − Σ r / n_2 over those in group 2, and the
-squared standard error is Σ c_d² · D / (D − 1) over D donors, with D − 2 degrees of freedom.
+counted twice nor thrown away. With residuals r of the n_k samples of group k, donor d contributes
+c_d = Σ r / n_1 over its samples in group 1 − Σ r / n_2 over those in group 2. There are three kinds of donors: those in
+group 1 only, in group 2 only, and in both; of D donors of a kind comes the variance V = Σ c_d² · D / (D − 1), and the
+squared standard error is the sum of the three, with (Σ V)² / Σ V² / (D − 1) degrees of freedom (Satterthwaite). Where
+each donor has one sample in one group this is Welch's test, where each has one in both the paired t test.
 
 **Ways to deal with holes**, all on the same rows with the same entries hidden:
 
@@ -140,8 +142,14 @@ def compare_means(X: np.ndarray, in_first: np.ndarray, donors: np.ndarray) -> tu
     own_mean = np.where(in_first[:, None], means[0], means[1])
     share = np.where(in_first[:, None], 1 / counts[0], -1 / counts[1])
     contributions = member @ np.where(known, (X - own_mean) * share, 0.0)
-    variance = (contributions**2).sum(axis=0) * n_donors / (n_donors - 1)
-    return means[0] - means[1], variance, (n_donors - 2).astype(float)
+    in_groups = [(member @ (known & group[:, None])) > 0 for group in (in_first, ~in_first)]
+    kinds = (in_groups[0] & ~in_groups[1], in_groups[1] & ~in_groups[0], in_groups[0] & in_groups[1])
+    variance, squares = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    for kind in kinds:  # each has a variance of its own, with as many degrees of freedom as donors less one
+        n = kind.sum(axis=0)
+        part = (kind * contributions**2).sum(axis=0) * n / np.maximum(n - 1, 1)
+        variance, squares = variance + part, squares + part**2 / np.maximum(n - 1, 1)
+    return means[0] - means[1], variance, variance**2 / squares
 
 
 # --- one question, one split ---
@@ -302,8 +310,9 @@ def run_downstream(
 
 def _run_id(question: Question, study, seed: int, missing_rate: float, n_draws: int) -> str:
     code = "".join(
-        inspect.getsource(part) for part in (compare_means, Question, run_question, draws_of_resampled_donors, pool)
+        inspect.getsource(part) for part in (compare_means, Question, run_question, draws_of_resampled_donors)
     )
-    modules = [code_fingerprint(f"reproduce.imputers.{module}") for module in ("gaussian", "median")]
+    modules = ("reproduce.imputers.gaussian", "reproduce.imputers.median", "reproduce.multiple_imputation")
+    modules = [code_fingerprint(module) for module in modules]
     content = [repr(question), study.fingerprint, seed, missing_rate, n_draws, _RESAMPLED_FIT, code, modules]
     return hashlib.sha256(repr(content).encode()).hexdigest()[:12]

@@ -12,12 +12,10 @@ from reproduce.errors import ConfigError
 from reproduce.experiments.plans import comparison_trials, network_budget
 from reproduce.experiments.trials import ORACLE, Trial
 
-#: What this project adds to the paper's methods, cheapest first.
-BETTER = ("gaussian", "low_rank", "mixture", "pmi_tuned", "best")
 #: What it is measured against.
 KNOWN = ("median", "knn_10", "mice", "pmi", "gain")
-#: Epochs that the tuned network gets where PMI gets this many: its default where PMI has its default.
-_TUNED_SHARE = 60 / 200
+#: Epochs of the paper's networks, and of the tuned one, by default.
+_EPOCHS, _TUNED_EPOCHS = 200, {"inductive": 60, "in_place": 30}
 #: Parts of the tuned network that are moved one at a time.
 INGREDIENTS: Mapping[str, Mapping[str, object]] = {
     "no residual connection to the Gaussian": {"residual": False},
@@ -36,21 +34,22 @@ INGREDIENTS: Mapping[str, Mapping[str, object]] = {
 }
 
 
-def frontier_budget(network_epochs: int) -> dict[str, dict[str, object]]:
+def frontier_budget(network_epochs: int, scenario: str = "inductive") -> dict[str, dict[str, object]]:
     """Hyperparameters by method that scale the training of all networks, the new ones included, together.
 
     Parameters
     ----------
     network_epochs : int
         Longest training of the paper's networks; 200 leaves every method at its default.
+    scenario : {"in_place", "inductive"}
 
     Returns
     -------
     dict
     """
-    budget: dict[str, dict[str, object]] = {**network_budget(network_epochs), "low_rank": {"covariance": "group"}}
-    if network_epochs != 200:
-        tuned = {"epochs": max(1, round(network_epochs * _TUNED_SHARE))}
+    budget: dict[str, dict[str, object]] = dict(network_budget(network_epochs))
+    if network_epochs != _EPOCHS:
+        tuned = {"epochs": max(1, round(network_epochs / _EPOCHS * _TUNED_EPOCHS[scenario]))}
         budget |= {"pmi_tuned": tuned, "best": {"member_parameters": {"pmi_tuned": tuned}}}
     return budget
 
@@ -90,7 +89,7 @@ def frontier_plan(
         everything,
         scenario,
         n_splits=n_splits,
-        hyperparameters=frontier_budget(network_epochs),
+        hyperparameters=frontier_budget(network_epochs, scenario),
         missing_rate=missing_rate,
         gene_set=gene_set,
         transform=transform,

@@ -29,8 +29,9 @@ import numpy as np
 import pandas as pd
 
 from reproduce.errors import ConfigError, DataFormatError
+from reproduce.experiments.frontier import frontier_budget
 from reproduce.experiments.grid import TrialsFailedError
-from reproduce.experiments.plans import comparison_trials, network_budget
+from reproduce.experiments.plans import comparison_trials
 from reproduce.experiments.provenance import code_fingerprint
 from reproduce.experiments.rows import CohortRows, prepare_rows
 from reproduce.experiments.store import ResultsStore
@@ -80,7 +81,7 @@ class IntervalTrial:
         code = inspect.getsource(interval_scores) + inspect.getsource(_run) + inspect.getsource(_unfitted)
         if self.source == CONFORMAL:
             code += code_fingerprint("reproduce.imputers.conformal")
-        identity = f"{study.fingerprint}|intervals: {self.source}, {self.n_folds} folds|{code}"
+        identity = f"{study.fingerprint}|intervals: {self.source}, {self.n_folds} folds, levels {LEVELS}|{code}"
         return replace(study, fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:12])
 
     def describe(self) -> str:
@@ -126,12 +127,13 @@ def interval_plan(
         For a method, rate or scenario that is unknown or not valid.
     """
     rates = list(missing_rates)
-    common = {"n_splits": n_splits, "first_seed": first_seed, "hyperparameters": network_budget(network_epochs)}
+    common = {"n_splits": n_splits, "first_seed": first_seed}
     common |= {"preset": preset, "gene_set": gene_set}
     planned = []
     for scenario in scenarios:
         for source, methods, folds in ((OWN, own, 0), (CONFORMAL, conformal, n_folds)):
-            at_rates = [comparison_trials(methods, scenario, missing_rate=rate, **common) for rate in rates]
+            settings = common | {"hyperparameters": frontier_budget(network_epochs, scenario)}
+            at_rates = [comparison_trials(methods, scenario, missing_rate=rate, **settings) for rate in rates]
             # all rates of a method and seed together
             planned += [IntervalTrial(trial, source, folds) for trials in zip(*at_rates) for trial in trials]
     return planned

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import nnls
 from sklearn.utils import check_random_state
 
-from reproduce.errors import ConfigError
+from reproduce.errors import ConfigError, DataFormatError
 from reproduce.imputers import METHODS, make_imputer
 from reproduce.imputers._base import ExpressionImputer, check_choice, check_integer, check_random_state_value
 from reproduce.imputers._covariates import UNKNOWN_CATEGORY, Covariates
@@ -28,6 +29,10 @@ from reproduce.imputers._folds import (
     impute_standardised,
 )
 from reproduce.imputers._predictive import PredictiveImputer
+
+if TYPE_CHECKING:
+    # what the default members rest on; named, so that stored results are computed anew when one of these changes
+    from reproduce.imputers import gaussian, mixture, pmi_tuned  # noqa: F401
 
 #: Visible fractions of a row at which weights are found; between them weights are interpolated.
 ANCHORS = (0.25, 0.75)
@@ -187,6 +192,10 @@ class BestImputer(PredictiveImputer):
     def _tried(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None, seed: int) -> _Tried:
         """Every member's predictions of hidden entries of donors that it was not fitted to."""
         folds = donor_folds(len(Z), covariates, self.n_folds, seed)
+        if folds.max() == 0:
+            raise DataFormatError(
+                "Weights are chosen on left-out donors, and all fitted rows are of one; use one method."
+            )
         # as empty as the rows to be filled may be; of rows with holes only a little more is hidden, for the same reason
         rates = (0.05, 0.95) if observed.all() else (0.1, 0.4)
         generator = np.random.default_rng([seed, 3])

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import logsumexp, ndtr
+from scipy.stats import norm
 from sklearn.cluster import KMeans
 from sklearn.utils import check_random_state
 
@@ -42,6 +43,8 @@ LEAST_SAMPLES = 15
 START_DIMENSIONS = 10
 #: Share of a row that starts outside its cluster, evenly over all components.
 START_SOFTNESS = 0.05
+#: Halvings in the search for a quantile: to a billionth of the distance of the components.
+QUANTILE_ROUNDS = 30
 #: Less of a row than this is not worth a component's arithmetic.
 LEAST_MEMBERSHIP = 1e-4
 
@@ -168,6 +171,26 @@ class GaussianMixtureImputer(PredictiveImputer):
             mean[rows] += share * of_part
             square[rows] += share * (of_part**2 + conditional_variance(~observed[rows], part))
         return np.where(observed, 0.0, np.maximum(square - mean**2, 0.0))
+
+    def _quantiles(
+        self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None, probability: float
+    ) -> np.ndarray:
+        # of the mixture, by bisection between the least and the greatest of its components' quantiles
+        parts = [
+            (rows, share, conditional_mean(Z[rows], part), np.sqrt(conditional_variance(~observed[rows], part)))
+            for rows, share, part in self._shares(Z, covariates)
+        ]
+        low, high = np.full(Z.shape, np.inf), np.full(Z.shape, -np.inf)
+        for rows, _, mean, sd in parts:
+            quantile = mean + norm.ppf(probability) * sd
+            low[rows], high[rows] = np.minimum(low[rows], quantile), np.maximum(high[rows], quantile)
+        for _ in range(QUANTILE_ROUNDS):
+            middle, below = (low + high) / 2, np.zeros(Z.shape)
+            for rows, share, mean, sd in parts:
+                below[rows] += share * ndtr((middle[rows] - mean) / np.where(sd > 0, sd, 1.0))
+            too_low = below < probability
+            low, high = np.where(too_low, middle, low), np.where(too_low, high, middle)
+        return (low + high) / 2
 
     def _shares(self, Z: np.ndarray, covariates: Covariates | None) -> Iterator[tuple[np.ndarray, np.ndarray, Normal]]:
         """Each component of each bag with the rows that it has a part in, and their shares (n_rows, 1) of it."""

@@ -48,7 +48,7 @@ def frontier(table: pd.DataFrame, ax: Axes, *, depth: float = 0.2) -> Axes:
     ax.xaxis.set_major_locator(LogLocator(subs=(1,)))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.set(xlabel="seconds to fit and fill, one core", ylabel="R²")
+    ax.set(xlabel="seconds to fit and fill", ylabel="R²")
     ax.grid(color="0.93")
     return ax
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from reproduce.experiments.frontier import KNOWN
 from reproduce.experiments.trials import ORACLE, Trial
-from reproduce.hypotheses import corrected_t, overlap_ratio
+from reproduce.hypotheses import corrected_t, holm, overlap_ratio
 from reproduce.tables.ablation_tables import on_frontier
 from reproduce.tables.summaries import label_of, score_table, with_interval
 
@@ -22,6 +22,8 @@ BUDGETS = {"at once (below 1 s)": 1.0, "in seconds (below 15 s)": 15.0, "whateve
 SCENARIO_WORDS = {"in_place": "holes in one's own matrix", "inductive": "new samples, after training on complete ones"}
 #: Rise of R² with the missing rate that is taken for chance.
 MONOTONE_SLACK = 0.003
+PAPER = ("pmi", "gain", "gain_mse")
+SIGNIFICANCE = 0.05
 _SCALES = {"log1p": "log counts", "log1p_depth": "log counts, depth removed"}
 
 
@@ -95,15 +97,16 @@ def say_frontier(table: pd.DataFrame) -> str:
         rows = table[(table["scenario"] == scenario) & (table["method"] != ORACLE)]
         if rows.empty:
             continue
-        best, paper = rows.iloc[0], rows[rows["method"].isin(("pmi", "gain"))]
+        best, paper = rows.iloc[0], rows[rows["method"].isin(PAPER)]
         text = f"For {words}, the best is {best['label']} (R² {best['mean']:.3f}, {best['seconds']:.2g} s)"
         if len(paper):
-            text += f"; the better of the paper's networks, {paper.iloc[0]['label']}, has {paper.iloc[0]['mean']:.3f}"
+            which = "the better of the paper's networks" if len(paper) > 1 else "the paper's network"
+            text += f"; {which}, {paper.iloc[0]['label']}, has {paper.iloc[0]['mean']:.3f}"
         best_possible = table[(table["scenario"] == scenario) & (table["method"] == ORACLE)]
         if len(best_possible):
-            left = best_possible.iloc[0]["mean"] - best["mean"]
+            left = max(best_possible.iloc[0]["mean"] - best["mean"], 0.0)
             text += (
-                f". Nothing can reach more than {best_possible.iloc[0]['mean']:.3f} here: {left:.3f} are left to gain"
+                f". On average nothing can exceed {best_possible.iloc[0]['mean']:.3f} here: {left:.3f} are left to gain"
             )
         sentences.append(text + ".")
     return " ".join(sentences)
@@ -131,13 +134,15 @@ def say_monotone(table: pd.DataFrame) -> str:
     """Which methods' R² rises somewhere as more is hidden."""
     rising = []
     for label, rows in table.groupby("label"):
-        steps = rows.sort_values("missing_rate")["mean"].diff()
-        if (steps > MONOTONE_SLACK).any():
-            rising.append(f"{label} (by {steps.max():.3f})")
+        means = rows.sort_values("missing_rate")["mean"]
+        rise = means - means.cummin()  # above the least so far: many small steps make a rise as one large step does
+        if rise.max() > MONOTONE_SLACK:
+            rising.append(f"{label} (by {rise.max():.3f}, to {rows.loc[rise.idxmax(), 'missing_rate']:.0%} hidden)")
     if not rising:
-        return "No method's R² rises anywhere as more is hidden: whatever is known helps."
+        return f"No method's R² rises by more than {MONOTONE_SLACK:g} as more is hidden: whatever is known helps."
     return (
-        "As more is hidden, R² *rises* somewhere for " + ", ".join(sorted(rising)) + "; for all others it only falls."
+        f"As more is hidden, R² *rises* somewhere by more than {MONOTONE_SLACK:g} for {', '.join(sorted(rising))}. At "
+        "the lowest rates few entries of a gene are scored, and the R² of a gene is noisy and biased downwards."
     )
 
 
@@ -155,11 +160,11 @@ def say_scales(table: pd.DataFrame) -> str:
     means = table.pivot(index="label", columns="transform", values="mean")
     if not {"log1p", "log1p_depth"} <= set(means):
         return "This preset does not remove depth."
-    lost = (means["log1p"] - means["log1p_depth"]).dropna().sort_values(ascending=False)
-    named = ", ".join(f"{label} {loss:.3f}" for label, loss in lost.items())
+    changed = (means["log1p_depth"] - means["log1p"]).dropna().sort_values()
+    named = ", ".join(f"{label} {change:+.3f}" for label, change in changed.items())
     return (
         "Genes of one sample rise and fall together with its sequencing depth, and whatever is known of the sample "
-        f"tells its depth. With depth removed R² falls by: {named}. That part of the score is no biology."
+        f"tells its depth. With depth removed R² changes by: {named}. What is lost was not biology."
     )
 
 
@@ -177,8 +182,8 @@ def ingredient_table(results: pd.DataFrame, plan: Mapping[str, Sequence[Trial]],
     Returns
     -------
     DataFrame
-        Columns change, mean (R²), effect, low, high (paired difference from the whole), seconds, n_splits; the most
-        harmful change first.
+        Columns change, mean (R²), effect, low, high (paired difference from the whole, 95 % interval corrected for the
+        overlap of splits), p (two-sided), seconds, n_splits, p_holm; the most harmful change first.
     """
     overall = results[(results["level"] == "overall") & (results["metric"] == "r2") & (results["status"] == "ok")]
     by_id = overall.set_index("trial_id")
@@ -187,13 +192,20 @@ def ingredient_table(results: pd.DataFrame, plan: Mapping[str, Sequence[Trial]],
         rows = by_id.loc[[trial.trial_id(fingerprint) for trial in trials]]
         scores[change] = rows.set_index("seed")["value"]
         seconds[change] = float((rows["fit_seconds"] + rows["impute_seconds"]).mean())
-    columns = ["change", "mean", "effect", "low", "high", "seconds", "n_splits"]
-    rows = [
-        (change, values.mean(), *_difference(values, scores[""] if change else None, "inductive"))
-        + (seconds[change], len(values))
-        for change, values in scores.items()
-    ]
-    return pd.DataFrame(rows, columns=columns).sort_values("effect", na_position="first", ignore_index=True)
+    rows = []
+    for change, values in scores.items():
+        paired = (values - scores[""]).dropna().to_numpy(float)
+        contrast = corrected_t(paired, overlap_ratio("inductive"))
+        p = 2 * min(contrast.p_above, contrast.p_below)
+        effect = (contrast.mean, contrast.low, contrast.high, p) if change else (np.nan,) * 4
+        rows.append((change, values.mean(), *effect, seconds[change], len(values)))
+    columns = ["change", "mean", "effect", "low", "high", "p", "seconds", "n_splits"]
+    table = pd.DataFrame(rows, columns=columns).sort_values("effect", na_position="first", ignore_index=True)
+    tested = table["p"].notna()
+    table["p_holm"] = np.nan
+    if tested.any():
+        table.loc[tested, "p_holm"] = holm(table.loc[tested, "p"])
+    return table
 
 
 def show_ingredients(table: pd.DataFrame) -> pd.DataFrame:
@@ -215,12 +227,13 @@ def say_ingredients(table: pd.DataFrame) -> str:
     changed = table[table["change"] != ""]
     if changed.empty:
         return "This preset takes no part of the tuned network away."
-    harmful, helpful = changed[changed["high"] < 0], changed[changed["low"] > 0]
+    sure = changed["p_holm"] < SIGNIFICANCE
+    harmful, helpful = changed[sure & (changed["effect"] < 0)], changed[sure & (changed["effect"] > 0)]
     parts = []
     for rows, verb in ((harmful, "lowers"), (helpful, "raises")):
         if len(rows):
             named = ", ".join(f"{row.change} ({row.effect:+.3f})" for row in rows.itertuples())
-            parts.append(f"what {verb} R² beyond doubt: {named}")
+            parts.append(f"what {verb} R² (p < {SIGNIFICANCE:g} after Holm): {named}")
     rest = len(changed) - len(harmful) - len(helpful)
     parts.append(f"{rest} of {len(changed)} changes cannot be told from none")
     text = "; ".join(parts)
@@ -246,11 +259,12 @@ def advice_table(table: pd.DataFrame) -> pd.DataFrame:
         usable = table[(table["scenario"] == scenario) & (table["method"] != ORACLE)]
         for patience, limit in BUDGETS.items():
             affordable = usable[usable["seconds"] <= limit]
-            if affordable.empty:
+            # what fills hardly anything is no advice, however quick
+            if affordable.empty or affordable["mean"].max() < usable["mean"].max() / 2:
                 continue
             good = affordable[affordable["mean"] >= affordable["mean"].max() - MARGIN]
             chosen = good.sort_values("seconds").iloc[0]
-            known = affordable[affordable["method"].isin(KNOWN)]
+            known = affordable[affordable["method"].isin(KNOWN) & (affordable["method"] != chosen["method"])]
             other = known.sort_values("mean").iloc[-1] if len(known) else None
             rows.append(
                 (scenario, patience, limit, chosen["method"], chosen["label"], chosen["mean"], chosen["seconds"])
@@ -285,9 +299,5 @@ def say_advice(table: pd.DataFrame) -> str:
         steps = rows.drop_duplicates("method", keep="first")
         told = "; ".join(f"{row.patience}: {row.label} (R² {row.mean:.3f})" for row in steps.itertuples())
         sentences.append(f"For {SCENARIO_WORDS[scenario]} — {told}.")
-    sentences.append(
-        f"Of methods whose R² differs by less than {MARGIN:g}, the quickest is named. A tissue of fewer samples than "
-        "genes, or a genome, is for the low-rank Gaussian; a small cohort with a related larger one for the Gaussian "
-        "with references."
-    )
+    sentences.append(f"Of methods whose R² differs by less than {MARGIN:g}, the quickest is named.")
     return " ".join(sentences)

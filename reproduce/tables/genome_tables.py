@@ -11,8 +11,16 @@ from reproduce.tables.summaries import score_table, with_interval
 
 def normals_table(results: pd.DataFrame) -> pd.DataFrame:
     """Columns gene_set, method, label, mean, low, high, seconds, n_splits: held-out normals, best first."""
-    columns = ["gene_set", "method", "label", "mean", "low", "high", "seconds", "n_splits"]
-    return score_table(results).reindex(columns=columns)
+    columns = ["method", "label", "mean", "low", "high", "seconds", "n_splits"]
+    parts = [
+        score_table(rows)[columns].assign(gene_set=gene_set)
+        for gene_set, rows in results.groupby("gene_set", sort=False)
+    ]
+    return (
+        pd.concat(parts, ignore_index=True)[["gene_set", *columns]]
+        if parts
+        else pd.DataFrame(columns=["gene_set", *columns])
+    )
 
 
 def show_normals(table: pd.DataFrame) -> pd.DataFrame:
@@ -68,8 +76,16 @@ def say_genome(normals: pd.DataFrame, tumours: pd.DataFrame) -> str:
     """What a genome takes and gives."""
     if normals.empty:
         return "This preset fills no genome."
+    sentences = [
+        _say_gene_set(gene_set, rows, tumours[tumours["gene_set"] == gene_set])
+        for gene_set, rows in normals.groupby("gene_set", sort=False)
+    ]
+    return " ".join(sentences)
+
+
+def _say_gene_set(gene_set: str, normals: pd.DataFrame, tumours: pd.DataFrame) -> str:
     best, others = normals.iloc[0], normals.iloc[1:]
-    text = f"Held-out normals: {best['label']} reaches R² {best['mean']:.3f} in {best['seconds']:.0f} s"
+    text = f"{gene_set}, held-out normals: {best['label']} reaches R² {best['mean']:.3f} in {best['seconds']:.0f} s"
     if len(others):
         text += f" (next: {others.iloc[0]['label']}, {others.iloc[0]['mean']:.3f})"
     together = tumours[tumours["cohort"] == ALL_TUMOURS].set_index("arm")["mean"]

@@ -54,6 +54,14 @@ def test_advice_is_the_cheapest_of_those_that_are_as_good():
     assert "0.8005" not in text
 
 
+def test_no_advice_where_only_the_useless_is_quick_enough():
+    scores = {"median": [0.15, 0.15, 0.15], "mixture": [0.79, 0.81, 0.80]}
+    table = frontier_tables.frontier_table(rows_of(scores, {"median": 0.1, "mixture": 5.0}))
+    advice = frontier_tables.advice_table(table)
+    assert set(advice["method"]) == {"mixture"}
+    assert list(advice["limit_seconds"]) == [15.0, np.inf]
+
+
 def test_advice_follows_the_scores():
     better = SCORES | {"best": [0.82, 0.84, 0.83]}
     advice = frontier_tables.advice_table(frontier_tables.frontier_table(rows_of(better, SECONDS)))
@@ -65,10 +73,15 @@ def test_a_curve_that_rises_is_named():
              for rate, value in ((0.1, 0.6), (0.5, 0.7), (0.9, 0.4))]  # fmt: skip
     table = frontier_tables.rate_table(pd.concat(parts))
     text = frontier_tables.say_monotone(table)
-    assert "PMI (by 0.100)" in text
+    assert "PMI (by 0.100, to 50% hidden)" in text
     assert "Gaussian" not in text
     falling = frontier_tables.say_monotone(table[table["method"] == "gaussian"])
     assert falling.startswith("No method")
+
+
+def test_many_small_rises_make_a_rise():
+    parts = [rows_of({"pmi": [0.79 + 0.0025 * step] * 3}, SECONDS, rate=0.1 + 0.2 * step) for step in range(4)]
+    assert "PMI (by 0.007" in frontier_tables.say_monotone(frontier_tables.rate_table(pd.concat(parts)))
 
 
 def test_what_depth_is_worth_is_said_per_method():
@@ -77,7 +90,7 @@ def test_what_depth_is_worth_is_said_per_method():
         rows_of({"gaussian": [0.65] * 3}, SECONDS, transform="log1p_depth"),
     ]
     table = frontier_tables.frontier_table(pd.concat(parts))
-    assert "Conditional Gaussian 0.150" in frontier_tables.say_scales(table)
+    assert "Conditional Gaussian -0.150" in frontier_tables.say_scales(table)
 
 
 def test_an_ingredient_is_compared_with_the_whole_on_the_same_splits():
