@@ -2,8 +2,9 @@
 
 Complete rows: the fixed point of maximum likelihood factor analysis (Jöreskog 1967) from the leading directions of the
 covariance, of the Gram matrix of rows, or of a randomised range finder (Halko, Martinsson and Tropp 2011), whichever is
-smallest. Rows with holes: expectation maximisation with alternating batches of small systems, one a row, one a gene.
-Nothing of size genes × genes is formed beyond `DIRECT_SIDE`.
+smallest. Rows with holes: expectation maximisation with alternating batches of small systems, one a row, one a gene;
+large matrices with holes go to `reproduce.imputers._low_rank_passes`. Nothing of size genes × genes is formed beyond
+`DIRECT_SIDE`.
 """
 
 from __future__ import annotations
@@ -59,8 +60,26 @@ def fit_low_rank(
     if weights is not None:
         residuals = residuals * np.sqrt(weights / weights.mean())[:, None].astype(residuals.dtype)
     variance = np.maximum(np.einsum("rp,rp->p", residuals, residuals) / len(residuals), 1e-6)
-    most, side = min(max(ranks), *residuals.shape), min(residuals.shape)
-    directions = _Directions(residuals, generator)
+    return normals_of(_Directions(residuals, generator), variance, ranks, min(residuals.shape), residuals.dtype)
+
+
+def normals_of(
+    directions: _Directions, variance: np.ndarray, ranks: list[int], side: int, kind: np.dtype
+) -> dict[int, LowRankNormal]:
+    """Normals of several ranks from what finds leading directions of complete rows.
+
+    Parameters
+    ----------
+    directions : _Directions
+        Or what answers ``leading(metric, rank)`` and ``direct`` like it.
+    variance : ndarray (n_genes,)
+    ranks : list of int
+    side : int
+        The smaller of n_rows and n_genes.
+    kind : dtype
+        Of the normals.
+    """
+    most = min(max(ranks), side)
     pilot = min(PILOT_RANK, most)
     values, vectors = directions.leading(np.sqrt(variance), pilot if directions.direct else most)
     noise = _noise(
@@ -76,7 +95,6 @@ def fit_low_rank(
             loadings = _loadings(metric, values[:rank], vectors[:, :rank], 1.0)
             if side <= ITERATED_SIDE:
                 loadings = _fixed_point(directions, variance, loadings, rank)
-        kind = residuals.dtype
         normals[rank] = LowRankNormal.of(loadings.astype(kind), _noise(variance, loadings).astype(kind))
     return normals
 
@@ -127,12 +145,12 @@ class _Directions:
         if rank == 0:
             return np.zeros(0), np.zeros((len(metric), 0))
         if self.by_genes:
-            return _top(self.covariance / np.outer(metric, metric), rank)
+            return top_of(self.covariance / np.outer(metric, metric), rank)
         metric = metric.astype(self.residuals.dtype)
         if not self.direct:
             return self._by_range_finder(metric, rank)
         scaled = self.residuals / metric
-        values, vectors = _top(scaled @ scaled.T / len(scaled), rank)
+        values, vectors = top_of(scaled @ scaled.T / len(scaled), rank)
         sizes = np.sqrt(np.maximum(values * len(scaled), np.finfo(np.float32).tiny))
         return values, scaled.T @ (vectors / sizes).astype(scaled.dtype)
 
@@ -153,7 +171,8 @@ class _Directions:
         return sizes[:rank].astype(np.float64) ** 2 / len(R), vectors[:, :rank]
 
 
-def _top(matrix: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+def top_of(matrix: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """Largest eigenvalues (rank,) of a symmetric matrix, descending, and their vectors (n, rank), in float64."""
     side = len(matrix)
     values, vectors = eigh(matrix.astype(np.float64), subset_by_index=(side - rank, side - 1))
     return values[::-1], vectors[:, ::-1]
@@ -171,16 +190,18 @@ class HolesFit:
     normal : LowRankNormal
     shift : ndarray (n_groups, n_genes)
         To be added to the groups' means.
-    trace : ndarray (n_rounds,)
+    trace : ndarray (n_rounds,) or None
         Log likelihood of the known entries less the penalty of the loadings, at the start of each round that follows
-        the expanded ones; never falls (up to rounding).
+        the expanded ones; never falls (up to rounding). None where it is not computed.
     settled : bool
+    n_rounds : int
     """
 
     normal: LowRankNormal
     shift: np.ndarray
-    trace: np.ndarray
+    trace: np.ndarray | None
     settled: bool
+    n_rounds: int
 
 
 def fit_low_rank_with_holes(
@@ -230,23 +251,40 @@ def fit_low_rank_with_holes(
         if len(trace) > 1 and trace[-1] - trace[-2] < tol * em.n_known:
             settled = True
             break
-    return HolesFit(normal, em.shift, np.array(trace), settled)
+    return HolesFit(normal, em.shift, np.array(trace), settled, len(trace))
 
 
 def _start(residuals: np.ndarray, observed: np.ndarray, rank: int, generator: np.random.Generator) -> LowRankNormal:
     """Principal components of rows filled with zeros, corrected for what the zeros take from covariances."""
     coverage = np.maximum(observed.mean(axis=0), 1 / len(observed))
     variance = np.maximum(np.einsum("rp,rp->p", residuals, residuals) / len(residuals) / coverage, 1e-6)
+    return start_of(_Directions(residuals, generator), variance, coverage, rank, residuals.dtype)
+
+
+def start_of(
+    directions: _Directions, variance: np.ndarray, coverage: np.ndarray, rank: int, kind: np.dtype
+) -> LowRankNormal:
+    """A normal to start from, of what finds leading directions of rows filled with zeros.
+
+    Parameters
+    ----------
+    directions : _Directions
+        Or what answers ``leading(metric, rank)`` like it.
+    variance, coverage : ndarray (n_genes,)
+        Of a gene's known entries; the share of them.
+    rank : int
+    kind : dtype
+        Of the normal.
+    """
     sd = np.sqrt(variance)
     # zeros leave the share `coverage` of a variance and its square of a covariance
-    values, vectors = _Directions(residuals, generator).leading(sd * coverage, rank)
+    values, vectors = directions.leading(sd * coverage, rank)
     tail = max((np.sum(1 / coverage) - values.sum()) / max(len(sd) - rank, 1), 0.0)
     loadings = _loadings(sd, values, vectors, tail)
     # no more than a gene's own variance, and never nothing: EM cannot leave zero
     share = np.einsum("pk,pk->p", loadings, loadings) / variance
     loadings *= np.sqrt(np.minimum(1.0, 0.9 / np.maximum(share, 1e-12)))[:, None]
     loadings += 1e-3 * sd[:, None] * vectors
-    kind = residuals.dtype
     return LowRankNormal.of(loadings.astype(kind), _noise(variance, loadings).astype(kind))
 
 

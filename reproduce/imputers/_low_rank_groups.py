@@ -9,11 +9,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reproduce.imputers._low_rank_fit import fit_low_rank, fit_low_rank_with_holes, shrunk
+from reproduce.imputers._low_rank_fit import HolesFit, fit_low_rank, fit_low_rank_with_holes, shrunk
 from reproduce.imputers._low_rank_normal import LowRankNormal, conditional_mean, row_blocks
+from reproduce.imputers._low_rank_passes import MOST_ROUNDS, ArrayBlocks, fit_holes_by_passes
 
 #: Least variance of a gene within a group, in units of its variance over all fitted rows.
 LEAST_VARIANCE = 1e-6
+#: Matrices with holes and more entries than this are fitted by passes over blocks of rows: a few rounds of alternating
+#: least squares in place of expectation maximisation to its end.
+PASSES_ENTRIES = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,25 @@ class GroupScales:
             known[g] = seen.sum(axis=0)
             means[g] = values.sum(axis=0, dtype=np.float64) / np.maximum(known[g], 1)
             squares[g] = np.sum((values - means[g]) ** 2, axis=0, where=seen)
+        return cls.of_sums(means, squares, known, codes, counts, pooling)
+
+    @classmethod
+    def of_sums(
+        cls,
+        means: np.ndarray,
+        squares: np.ndarray,
+        known: np.ndarray,
+        codes: np.ndarray,
+        counts: np.ndarray,
+        pooling: float,
+        least_variance: float | np.ndarray = LEAST_VARIANCE,
+    ) -> GroupScales:
+        """Scales from means, sums of squared deviations and numbers of known entries, each (n_groups, n_genes)."""
         free = np.maximum(known - 1, 0)
-        within = np.maximum(squares.sum(axis=0) / np.maximum(free.sum(axis=0), 1), LEAST_VARIANCE)
+        within = np.maximum(squares.sum(axis=0) / np.maximum(free.sum(axis=0), 1), least_variance)
         weight = np.maximum(free + pooling, 1e-9)
         variances = (squares + pooling * within) / weight
-        return cls(means, np.sqrt(np.maximum(variances, LEAST_VARIANCE)), codes, counts)
+        return cls(means, np.sqrt(np.maximum(variances, least_variance)), codes, counts)
 
     def residuals(self, Z: np.ndarray, observed: np.ndarray, groups: np.ndarray, kind: np.dtype) -> np.ndarray:
         """Rows less their group's mean over its sd, 0 where missing, a new array of the given precision."""
@@ -95,11 +113,12 @@ class FitOptions:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Normals by group code (0 stands for all groups together), and how EM went."""
+    """Normals by group code (0 stands for all groups together), and how the rounds for rows with holes went."""
 
     groups: dict[int, GroupNormal]
     traces: list[np.ndarray]
     settled: bool
+    n_rounds: int = 1
 
     def shrunk(self, weight: float) -> Fitted:
         """The same with all correlations reduced by 1 − weight."""
@@ -197,17 +216,23 @@ def fit_groups(
     for weight in weights:
         if complete:
             for rank, normal in fit_low_rank(R, ranks, weights=weight, generator=generator).items():
-                fits[rank].append((normal, 0.0, None, True))
+                fits[rank].append(HolesFit(normal, 0.0, None, True, 1))
             continue
         position = np.searchsorted(scales.codes, groups)
         for rank in ranks:
+            if R.size > PASSES_ENTRIES:
+                blocks = ArrayBlocks(R, observed, position, weight)
+                rounds = min(options.max_iter, MOST_ROUNDS)
+                fit = fit_holes_by_passes(blocks, len(scales.codes), rank, max_rounds=rounds, generator=generator)
+                fits[rank].append(fit)
+                continue
             last = rank is ranks[-1] and weight is weights[-1]
             fit = fit_low_rank_with_holes(
                 R if last else R.copy(), observed, position, rank, weights=weight,
                 max_iter=options.max_iter, tol=options.tol, generator=generator,
             )  # fmt: skip
-            fits[rank].append((fit.normal, fit.shift, fit.trace, fit.settled))
-    return {rank: _assembled(scales, of_rank) for rank, of_rank in fits.items()}
+            fits[rank].append(fit)
+    return {rank: assembled(scales, of_rank) for rank, of_rank in fits.items()}
 
 
 def _weights(groups: np.ndarray, code: int, pooling: float) -> np.ndarray:
@@ -217,12 +242,13 @@ def _weights(groups: np.ndarray, code: int, pooling: float) -> np.ndarray:
     return np.where(own, 1.0, min(1.0, pooling / max(others, 1)))
 
 
-def _assembled(scales: GroupScales, fits: list) -> Fitted:
+def assembled(scales: GroupScales, fits: list[HolesFit]) -> Fitted:
+    """Groups with their scales and their fits, or the one fit that they share."""
     groups = {}
     for g, code in enumerate(scales.codes):
-        normal, shift, _, _ = fits[g if len(fits) > 1 else 0]
-        moved = shift if np.isscalar(shift) else shift[g]
+        fit = fits[g if len(fits) > 1 else 0]
+        moved = fit.shift if np.isscalar(fit.shift) else fit.shift[g]
         mean = scales.means[g] + scales.sds[g] * moved
-        groups[int(code)] = GroupNormal(mean, scales.sds[g], normal, int(scales.counts[g]))
-    traces = [trace for _, _, trace, _ in fits if trace is not None]
-    return Fitted(groups, traces, all(settled for *_, settled in fits))
+        groups[int(code)] = GroupNormal(mean, scales.sds[g], fit.normal, int(scales.counts[g]))
+    traces = [fit.trace for fit in fits if fit.trace is not None]
+    return Fitted(groups, traces, all(fit.settled for fit in fits), max(fit.n_rounds for fit in fits))

@@ -171,22 +171,25 @@ def _conjugate_gradients(right: np.ndarray, observed: np.ndarray, normal: LowRan
     for rows in row_blocks(len(right), observed.shape[1], right.itemsize):
         known = observed[rows]
         inverse = 1 / (1 + known.mean(axis=1, keepdims=True, dtype=right.dtype) * normal.strength)
-        apply = partial(_apply, known, normal.loadings, weighted)
-        solved[rows], settled = _iterate(right[rows], inverse, apply)
+        apply = partial(multiplied, known, normal.loadings, weighted)
+        solved[rows], settled = iterate(right[rows], inverse, apply)
         for row in np.flatnonzero(~settled):
             solved[rows.start + row] = np.linalg.solve(_system(known[row], normal), right[rows.start + row])
     return solved
 
 
-def _apply(
+def multiplied(
     known: np.ndarray, loadings: np.ndarray, weighted: np.ndarray, x: np.ndarray, part: np.ndarray
 ) -> np.ndarray:
+    """The systems of the rows at positions `part` times x (n_part, n_factors); `weighted` is loadings over noise."""
     of_genes = x @ loadings.T
     of_genes *= known if len(part) == len(known) else known[part]
     return x + of_genes @ weighted
 
 
-def _iterate(right: np.ndarray, inverse: np.ndarray, apply) -> tuple[np.ndarray, np.ndarray]:
+def iterate(
+    right: np.ndarray, inverse: np.ndarray, apply, tolerance: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Conjugate gradients on many systems at once.
 
     Parameters
@@ -196,6 +199,8 @@ def _iterate(right: np.ndarray, inverse: np.ndarray, apply) -> tuple[np.ndarray,
         Of the preconditioner's diagonal.
     apply : callable
         ``apply(x, part)`` multiplies the systems at the positions `part` by x.
+    tolerance : float, optional
+        Relative residual at which a system is left; by precision (`TOLERANCE`) if not given.
 
     Returns
     -------
@@ -207,7 +212,8 @@ def _iterate(right: np.ndarray, inverse: np.ndarray, apply) -> tuple[np.ndarray,
     residual = right - apply(x, active)
     towards = inverse * residual
     direction, energy = towards, np.einsum("rk,rk->r", residual, towards)
-    least = TOLERANCE[right.dtype.name] ** 2 * np.einsum("rk,rk->r", right, inverse * right)
+    tolerance = TOLERANCE[right.dtype.name] if tolerance is None else tolerance
+    least = tolerance**2 * np.einsum("rk,rk->r", right, inverse * right)
     for _ in range(MOST_ROUNDS):
         going = energy > least[active]
         if not going.all():

@@ -63,17 +63,20 @@ class LowRankGaussianImputer(PredictiveImputer):
     errors_ : dict of (int, float) to float
         Mean squared error, standardised, of each rank and shrinkage that was compared; empty where both were given.
     n_iter_ : int
-        Most rounds of EM; 1 for complete rows.
+        Most rounds of EM, or of alternating least squares; 1 for complete rows.
     converged_ : bool
     log_posterior_ : list of ndarray (n_rounds,)
         Of each covariance, up to a constant: log likelihood of the known entries less the penalty of the loadings.
-        Never falls in double precision. Empty for complete rows.
+        Never falls in double precision. Empty for complete rows and for large matrices with holes.
 
     Notes
     -----
-    Matrices of more than `DOUBLE_ENTRIES` entries are computed in float32. The base class holds several float64 copies
+    Matrices of more than `DOUBLE_ENTRIES` entries are computed in float32. Rows with holes and more than
+    `reproduce.imputers._low_rank_groups.PASSES_ENTRIES` entries (such as 4,000 rows of 12,557 genes) are fitted by at
+    most six rounds of alternating least squares, see `reproduce.imputers._low_rank_passes`; `tol` does not count there.
+    The base class holds several float64 copies
     of the matrix all the same; where they do not fit, call `reproduce.imputers._low_rank_groups.fit_groups` and
-    ``Fitted.filled`` on standardised float32 rows.
+    ``Fitted.filled`` on standardised float32 rows, or `reproduce.chunked` on a matrix on disk.
 
     Complete rows: Jöreskog, Some contributions to maximum likelihood factor analysis, Psychometrika 1967; Halko,
     Martinsson and Tropp, SIAM Review 2011. Holes: Rubin and Thayer, EM algorithms for ML factor analysis, Psychometrika
@@ -133,7 +136,7 @@ class LowRankGaussianImputer(PredictiveImputer):
             self.rank_, self.shrinkage_, self.errors_ = choice.rank, choice.shrinkage, choice.errors
         fitted = fit_groups(Z, observed, groups, [self.rank_], options, np.random.default_rng([seed, 6]))[self.rank_]
         self.log_posterior_, self.converged_ = fitted.traces, fitted.settled
-        self.n_iter_ = max((len(trace) for trace in fitted.traces), default=1)
+        self.n_iter_ = fitted.n_rounds
         self._fitted = fitted.shrunk(self.shrinkage_).with_all_together()
 
     def _candidates(self, shape: tuple[int, int], *, complete: bool) -> tuple[list[int], list[float]]:

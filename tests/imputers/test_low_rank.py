@@ -6,6 +6,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from reproduce.errors import ConfigError
+from reproduce.imputers import _low_rank_fit, _low_rank_groups, _low_rank_passes
 from reproduce.imputers import _low_rank_normal as low_rank_normal
 from reproduce.imputers._low_rank_fit import fit_low_rank, fit_low_rank_with_holes
 from reproduce.imputers._normal import Normal
@@ -103,14 +104,25 @@ def test_full_rank_imputes_as_the_full_normal_of_the_same_covariance():
 
 
 def test_range_finder_equals_direct_decomposition(monkeypatch):
-    from reproduce.imputers import _low_rank_fit
-
     rng = np.random.default_rng(0)
     R = rng.normal(size=(320, 5)) @ rng.normal(size=(5, 350)) + rng.normal(size=(320, 350))
     direct = fit_low_rank(R, [5], generator=rng)[5].covariance()
     monkeypatch.setattr(_low_rank_fit, "DIRECT_SIDE", 10)
     sketched = fit_low_rank(R, [5], generator=rng)[5].covariance()
     np.testing.assert_allclose(sketched, direct, atol=2e-2 * np.abs(direct).max())
+
+
+def test_range_finder_by_passes_is_the_range_finder(monkeypatch):
+    monkeypatch.setattr(_low_rank_fit, "DIRECT_SIDE", 10)
+    monkeypatch.setattr(_low_rank_passes, "DIRECT_SIDE", 10)
+    monkeypatch.setattr(low_rank_normal, "BLOCK_BYTES", 350 * 8 * 30)
+    rng = np.random.default_rng(0)
+    R = rng.normal(size=(320, 5)) @ rng.normal(size=(5, 350)) + rng.normal(size=(320, 350))
+    blocks = _low_rank_passes.ArrayBlocks(R, np.ones(R.shape, bool), np.zeros(320, int))
+    whole = fit_low_rank(R, [3, 5], generator=np.random.default_rng(1))
+    passed = _low_rank_passes.fit_complete_by_passes(blocks, [3, 5], generator=np.random.default_rng(1))
+    for rank in (3, 5):
+        np.testing.assert_allclose(passed[rank].covariance(), whole[rank].covariance(), atol=1e-9)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -187,3 +199,36 @@ def test_bad_parameters_are_refused():
     for changes in ({"rank": "best"}, {"rank": -1}, {"shrinkage": 1.0}, {"covariance": "own"}, {"pooling": -1}):
         with pytest.raises(ConfigError, match=next(iter(changes))):
             LowRankGaussianImputer(**changes).fit(X)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_round_by_passes_is_a_round_of_em(weighted, monkeypatch):
+    """Sums over blocks, with groups' means and weights, against the arithmetic that holds the matrix."""
+    monkeypatch.setattr(low_rank_normal, "BLOCK_BYTES", 20 * 8 * 7)  # blocks of seven rows
+    X, _ = factor_data(n=90, p=20)
+    observed, groups = holes(X.shape), np.arange(90) % 2
+    R = np.where(observed, X, 0)
+    weights = np.where(groups == 0, 1.0, 0.2) if weighted else None
+    em = _low_rank_fit._ExpectationMaximisation(R.copy(), observed, groups, weights)
+    blocks = _low_rank_passes.ArrayBlocks(R, observed, groups, weights)
+    known, shift = _low_rank_passes._Known.of(blocks, 2), np.zeros((2, 20))
+    expected = found = _low_rank_fit._start(R, observed, 4, np.random.default_rng(0))
+    for _ in range(3):
+        expected, _ = em.round(expected, expanded=True)
+        found, shift = _low_rank_passes._maximised(_low_rank_passes._RoundSums.of(blocks, found, shift), known, shift)
+    np.testing.assert_allclose(shift, em.shift, atol=1e-9)
+    np.testing.assert_allclose(found.covariance(), expected.covariance(), atol=1e-9)
+
+
+def test_large_matrices_with_holes_are_fitted_by_passes(monkeypatch):
+    X, covariates = factor_data(n=300, p=400)
+    Z = np.where(holes(X.shape), X, np.nan)
+    error = {}
+    for name, most, exact in (("em", 10**9, 2_000), ("passes", 0, 0)):
+        monkeypatch.setattr(_low_rank_groups, "PASSES_ENTRIES", most)
+        monkeypatch.setattr(_low_rank_passes, "EXACT_GENES", exact)  # 0: conjugate gradients, diagonal uncertainty
+        imputer = LowRankGaussianImputer(rank=5, shrinkage=0.0, random_state=0)
+        filled = imputer.fit_transform(Z, covariates=covariates)
+        error[name] = np.mean((filled - X)[np.isnan(Z)] ** 2)
+    assert imputer.log_posterior_ == [] and 1 < imputer.n_iter_ <= _low_rank_passes.MOST_ROUNDS
+    assert error["passes"] < 1.005 * error["em"]
