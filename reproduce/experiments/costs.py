@@ -44,6 +44,7 @@ COSTS = {
     "missforest_100": Cost(600.0, 1, 1.5),
     "missforest_10": Cost(80.0, 1, 1.5),
     "iterative_forest": Cost(80.0, 1, 2),
+    "boosted_forest": Cost(7.0, 1, 2, constant=0.1),
     "gain": Cost(20.0, 0, 1, constant=0.8),
     "gain_mse": Cost(12.0, 0, 1, constant=0.8),
     "pmi": Cost(8.0, 0, 1, constant=0.8),

@@ -66,6 +66,7 @@ METHODS: Mapping[str, Method] = MappingProxyType({
         _method("fast_mice", "Chained ridge", "chained_ridge:ChainedRidgeImputer"),
         _method("missforest_10", "MissForest (10 trees)", "missforest:MissForestImputer", IN_PLACE, n_estimators=10),
         _method("missforest_100", "MissForest (100 trees)", "missforest:MissForestImputer", IN_PLACE, n_estimators=100),
+        _method("boosted_forest", "Boosted trees", "boosted_trees:BoostedTreesImputer"),
         _method("iterative_forest", "MissForest, inductive", "iterative_forest:IterativeForestImputer"),
         _method("gaussian", "Conditional Gaussian", "gaussian:ConditionalGaussianImputer"),
         _method("low_rank", "Low-rank Gaussian", "low_rank:LowRankGaussianImputer"),

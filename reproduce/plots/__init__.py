@@ -36,6 +36,7 @@ PALETTE = {
     "missforest_10": "#B5AD2F",
     "missforest_100": "#827B12",
     "iterative_forest": "#57520A",
+    "boosted_forest": "#DAD48A",
     "knn_1": "#F7CE7C",
     "knn_5": "#E69F00",
     "knn_10": "#A87400",
