@@ -123,8 +123,12 @@ def test_every_row_is_read_once_a_pass_and_in_blocks():
     assert len(read) == 3 * (3 + fit.n_rounds)  # means; what is known; Gram matrix; rounds
 
 
-def test_constant_genes_and_unknown_groups(tmp_path):
+@pytest.mark.parametrize("exact_genes", [2_000, 0])  # systems of rows inverted, conjugate gradients
+def test_constant_genes_empty_rows_and_unknown_groups(exact_genes, tmp_path, monkeypatch):
+    monkeypatch.setattr(_low_rank_passes, "EXACT_GENES", exact_genes)
     _, Z, tissues = rows_of(n=80, p=10)
+    Z[7] = np.nan
+    Z[tissues == "colon", 5] = np.nan
     Z[:, 3] = np.where(np.isnan(Z[:, 3]), np.nan, 5)
     fit = fit_low_rank_in_chunks(Z, groups=tissues, rank=3)
     target = impute_in_chunks(
@@ -133,6 +137,7 @@ def test_constant_genes_and_unknown_groups(tmp_path):
     filled = zarr.open_array(target, mode="r")[:]
     np.testing.assert_allclose(filled[:, 3], 5, atol=1e-3)
     assert np.isfinite(filled).all()
+    np.testing.assert_allclose(filled[7], fit.fitted.groups[1 if tissues[7] == "colon" else 0].mean, atol=1e-3)
 
 
 def test_what_is_wrong_is_named(tmp_path):
