@@ -146,7 +146,7 @@ def _add_download(commands) -> None:
 
 def _add_trial(commands) -> None:
     parser = _add(commands, "trial", _trial, "score one method once", "Exits with 1 if the method fails.")
-    parser.add_argument("--method", required=True, help="see `reproduce methods`")
+    parser.add_argument("--method", help="see `reproduce methods` (default: what notebook 14 advises for the scenario)")
     parser.add_argument("--scenario", default="inductive", help="inductive (default), in_place, cross_cohort")
     parser.add_argument("--train", default="GTEx", help="cohort that is fitted")
     parser.add_argument("--test", help="cohort that is filled (default: the one that is fitted)")
@@ -316,12 +316,13 @@ def _download(options: argparse.Namespace) -> None:
 def _trial(options: argparse.Namespace) -> int:
     from reproduce.experiments import Trial, run_trial
     from reproduce.imputers import hyperparameters_of
+    from reproduce.imputers.advice import advised_method
 
-    preset = options.hyperparameters
-    hyperparameters = {} if preset is None else hyperparameters_of(options.method, preset)
+    preset, method = options.hyperparameters, options.method or advised_method(options.scenario)
+    hyperparameters = {} if preset is None else hyperparameters_of(method, preset)
     hyperparameters |= {name: _yaml_value(name, text) for name, text in options.parameter}
     trial = Trial(
-        method=options.method,
+        method=method,
         scenario=options.scenario,
         seed=options.seed,
         train=options.train,

@@ -17,6 +17,8 @@ import pandas as pd
 from reproduce import claims
 from reproduce.errors import ConfigError, DataFormatError
 from reproduce.files import write_text
+from reproduce.imputers.advice import COLUMNS as ADVICE_COLUMNS
+from reproduce.imputers.advice import FILE as ADVICE_FILE
 from reproduce.report import HEADLINE_FIGURE, read_findings
 from reproduce.tables import ablation_tables, effects, frontier_tables, summaries
 
@@ -47,7 +49,7 @@ class Part:
 
 
 def write_documents(root: Path, results: Path, figures: Path) -> list[Path]:
-    """Write every part of every document again.
+    """Write every part of every document again, and the package's copy of the advice.
 
     Parameters
     ----------
@@ -72,7 +74,11 @@ def write_documents(root: Path, results: Path, figures: Path) -> list[Path]:
     for part in DOCUMENT_PARTS:
         path = root / part.document
         texts[part.document] = replace_part(texts[part.document], part, part.text(results, figures, path), path)
-    return [write_text(root / name, text) for name, text in texts.items()]
+    advised = _table(results, f"{BEYOND}-advice")[list(ADVICE_COLUMNS)]
+    copy = root / "reproduce" / "imputers" / "presets" / ADVICE_FILE
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    write_text(copy, advised.to_csv(index=False))
+    return [*(write_text(root / name, text) for name, text in texts.items()), copy]
 
 
 def replace_part(text: str, part: Part, shown: str, path: Path) -> str:

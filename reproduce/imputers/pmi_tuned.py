@@ -80,7 +80,9 @@ class TunedPMIImputer(PredictiveImputer):
     cosine : bool, default True
         Whether the rate rises in the first twentieth of the steps and falls along a cosine to zero, or stays.
     averaging : float, default 0.999
-        Weight of the past in the moving average of the weights; 0 uses the last weights.
+        Weight of the past in the moving average of the weights; 0 uses the last weights. The average begins with the
+        weights after the first step, which correct nothing, and keeps averaging ** steps of them: 5 % at the default
+        3,000 steps, 22 % at 1,500, where rows have holes. Short trainings so correct the Gaussian with caution.
     batch_size : int, default 64
         Rows of one network in a step.
     epochs : "auto" or int, default "auto"

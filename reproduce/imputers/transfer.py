@@ -74,7 +74,8 @@ class _Candidate:
 class TransferImputer(PredictiveImputer):
     """Gaussian of a target cohort, updated from reference cohorts by as much as helps on hidden known entries.
 
-    The target is one cohort of one tissue; covariates are accepted and not read. Without references the target is
+    The target is one cohort of one tissue; covariates are accepted and not read, so that rows of several tissues are
+    taken for one. Without references the target is
     fitted alone, with the weight of its uncorrelated prior chosen in the same way.
 
     How much of what: (1) each mixing proportion of the references and of "no correlation" is judged by predicting every
@@ -112,7 +113,8 @@ class TransferImputer(PredictiveImputer):
     transfer_gain_ : DataFrame
         One row per varying gene: gene, n_hidden, error_without and error_with (mean squared, of hidden entries, by
         the target alone and with references), gain (their difference), standard_error, transfers (gain above two
-        standard errors). The weights with which a fold was predicted come from the other folds.
+        standard errors). The weights with which a fold was predicted come from the other folds; the mixing proportions
+        were settled on all known entries, which flatters the references a little.
     reference_report_ : DataFrame
         One row per reference: reference, n_samples, n_matched, n_absent (genes of the target that are constant or not
         in the reference and take nothing from it), absent (their names, by comma).

@@ -135,6 +135,17 @@ def interval_panels(coverage: pd.DataFrame, genes: pd.DataFrame) -> Figure:
     return fig
 
 
+def downstream_panels(table: pd.DataFrame) -> Figure:
+    """For each question how large effects are made, against the complete data's; `table` of `downstream_table`."""
+    questions = list(table["question"].unique())
+    fig, axes = new_figure(len(questions), width=4.0, height=2.6, squeeze=False, sharey=True)
+    for question, ax in zip(questions, axes[0], strict=True):
+        downstream_effects(table[table["question"] == question], ax, metric="slope", promised=1.0)
+        ax.set_title(question)
+        ax.set_xlabel("effects against the complete data's")
+    return fig
+
+
 def downstream_effects(table: pd.DataFrame, ax: Axes, *, metric: str = "coverage", promised: float = 0.95) -> Axes:
     """One number of each way to deal with holes, with its interval over splits, one question.
 

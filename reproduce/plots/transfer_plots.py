@@ -109,3 +109,27 @@ def gene_scatter(table: pd.DataFrame, ax: Axes, *, n_named: int = 4, lowest: flo
     ax.grid(color="0.93")
     ax.legend(loc="lower right", fontsize=7)
     return ax
+
+
+def gene_panels(table: pd.DataFrame) -> Figure:
+    """One `gene_scatter` for each target and set of references, at the smallest number of patients.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `reproduce.tables.transfer_tables.gene_table`.
+    """
+    smallest = table[table["n_patients"] == table.groupby("target")["n_patients"].transform("min")]
+    pairs = list(smallest[["target", "references"]].drop_duplicates().itertuples(index=False, name=None))
+    targets = list(dict.fromkeys(target for target, _ in pairs))
+    most = max(sum(target == name for target, _ in pairs) for name in targets)
+    fig, axes = new_figure(most, len(targets), width=3.2, height=3.4, squeeze=False)
+    for ax in axes.ravel():
+        ax.set_visible(False)
+    for row, target in enumerate(targets):
+        for ax, (_, references) in zip(axes[row], [pair for pair in pairs if pair[0] == target], strict=False):
+            part = smallest[(smallest["target"] == target) & (smallest["references"] == references)]
+            gene_scatter(part.reset_index(drop=True), ax)
+            ax.set_visible(True)
+            ax.set_title(f"{target} from {references}, n = {part['n_patients'].iloc[0]}", fontsize=8)
+    return fig

@@ -70,7 +70,7 @@ def seed_scores(results: pd.DataFrame, plan: Sequence[TransferTrial], study, *, 
     absent = [each for key, each in planned.items() if key not in set(chosen["trial_id"])]
     if absent:
         raise DataFormatError(f"Results hold no scores of {len(absent)} trials ({absent[0].trial.describe()}, …).")
-    sizes = {name: cohort.n_obs for name, cohort in study.cohorts.items()}
+    sizes = {each.trial.test: study.cohorts[each.trial.test].n_obs for each in plan}
     of_row = [planned[trial_id] for trial_id in chosen["trial_id"]]
     return pd.DataFrame(
         {
@@ -245,6 +245,8 @@ def gene_table(scores: pd.DataFrame) -> pd.DataFrame:
 
 def say_transfer(table: pd.DataFrame) -> str:
     """What references are worth and whether they ever hurt; `table` of `rule_table`. One sentence for each target."""
+    if table.empty:
+        return "There are no tumours here that have normals of their tissue."
     if (table["n_seeds"] < 2).any():
         return "One seed: there is no interval, so nothing is concluded."
     sentences = []
@@ -255,9 +257,9 @@ def say_transfer(table: pd.DataFrame) -> str:
         counts = part["verdict"].value_counts()
         worst = part.loc[part["difference"].idxmin()]
         sentences.append(
-            f"{target}: with {best['n_patients']} patients the reference {best['references']} adds {best['gain']:+.2f} "
-            f"to the R² of the target alone (to {best['transfer']:.2f}), with {last['n_patients']} patients "
-            f"{last['references']} adds {last['gain']:+.3f} (to {last['transfer']:.3f}); it is never worse than the "
+            f"{target}: with {best['n_patients']} patients the R² of the target alone changes by {best['gain']:+.2f} "
+            f"with the reference {best['references']} (to {best['transfer']:.2f}), with {last['n_patients']} by "
+            f"{last['gain']:+.3f} with {last['references']} (to {last['transfer']:.3f}); it is no worse than the "
             f"better of target and references alone by more than {part['margin'].iloc[0]:g} in "
             f"{counts.get(SUPPORTED, 0)} of {len(part)} comparisons, worse in {counts.get(REFUTED, 0)}, and undecided "
             f"in {counts.get(INCONCLUSIVE, 0)} (least favourable: {worst['difference']:+.3f} with "
@@ -268,6 +270,8 @@ def say_transfer(table: pd.DataFrame) -> str:
 
 def say_genes(table: pd.DataFrame) -> str:
     """Which genes transfer at the smallest number of patients; `table` of `gene_table`."""
+    if (table["n_seeds"] < 2).all():
+        return "One seed: there is no interval, so nothing is concluded about single genes."
     sentences = []
     for (target, references), part in table.groupby(["target", "references"], sort=False):
         part = part[part["n_patients"] == part["n_patients"].min()]
