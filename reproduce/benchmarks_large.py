@@ -128,7 +128,8 @@ def main(*, quick: bool = False) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a subject: ``kind``, ``n_rows``, ``n_genes``, ``rank``, ``fit_seconds``, ``impute_seconds``,
+        One row a subject: ``kind``, ``n_rows``, ``n_genes``, ``rank``, ``seed``, ``fit_seconds``, ``impute_seconds``,
+        ``cpu_seconds`` (of both, over all threads: what a busy machine leaves comparable), ``n_rounds``,
         ``peak_memory_gb``, ``r2``, ``r2_of_the_law``, ``threads``, ``processor``.
     """
     records = []
@@ -160,7 +161,10 @@ def measure(subject: Subject) -> dict[str, object]:
         record = _child(subject.kind, subject, folder)
         if subject.kind == "streamed":
             record |= _child("score", subject, folder)
-    described = {"threads": os.environ.get("OMP_NUM_THREADS", "all"), "processor": platform.processor()}
+    described = {
+        "threads": os.environ.get("OMP_NUM_THREADS", "all"),
+        "processor": f"{os.cpu_count()} x {platform.machine()}",
+    }
     return asdict(subject) | record | described
 
 
@@ -201,7 +205,7 @@ def _in_memory(rows: SimulatedRows, subject: Subject, *, inductive: bool) -> dic
     fitted_rows = slice(0, first or None)
     options = FitOptions(shared=True, pooling=20.0, max_iter=100, tol=3e-5, kind=np.float32)
     generator = np.random.default_rng(subject.seed)
-    start = time.perf_counter()
+    start, begun = time.perf_counter(), time.process_time()
     fitted = fit_groups(
         X[fitted_rows], observed[fitted_rows], rows.tissues[fitted_rows], [subject.rank], options, generator
     )[subject.rank]
@@ -209,7 +213,7 @@ def _in_memory(rows: SimulatedRows, subject: Subject, *, inductive: bool) -> dic
     start = time.perf_counter()
     filled = fitted.filled(X[first:], observed[first:], rows.tissues[first:])
     np.copyto(filled, X[first:], where=observed[first:])
-    return _measured(fit_seconds, time.perf_counter() - start, fitted.n_rounds) | rows.scores(filled, first)
+    return _measured(fit_seconds, time.perf_counter() - start, begun, fitted.n_rounds) | rows.scores(filled, first)
 
 
 def _write(rows: SimulatedRows, folder: Path) -> dict[str, float]:
@@ -227,19 +231,20 @@ def _streamed(rows: SimulatedRows, subject: Subject, folder: Path) -> dict[str, 
 
     tissues = [f"tissue {tissue}" for tissue in rows.tissues]
     source = folder / "rows.zarr"
-    start = time.perf_counter()
+    start, begun = time.perf_counter(), time.process_time()
     fit = fit_low_rank_in_chunks(source, groups=tissues, rank=subject.rank, random_state=subject.seed)
     fit_seconds = time.perf_counter() - start
     start = time.perf_counter()
     impute_in_chunks(source, folder / "filled.zarr", fit, groups=tissues)
-    return _measured(fit_seconds, time.perf_counter() - start, fit.n_rounds)
+    return _measured(fit_seconds, time.perf_counter() - start, begun, fit.n_rounds)
 
 
-def _measured(fit_seconds: float, impute_seconds: float, n_rounds: int) -> dict[str, float]:
+def _measured(fit_seconds: float, impute_seconds: float, begun: float, n_rounds: int) -> dict[str, float]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform != "darwin" else 1)
     return {
         "fit_seconds": fit_seconds,
         "impute_seconds": impute_seconds,
+        "cpu_seconds": time.process_time() - begun,
         "n_rounds": n_rounds,
         "peak_memory_gb": peak / 2**30,
     }
