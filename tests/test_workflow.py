@@ -4,6 +4,8 @@ import contextlib
 import functools
 import importlib.util
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +14,7 @@ import nbformat
 import pandas as pd
 import pytest
 
+from reproduce import cli
 from reproduce.errors import ConfigError
 from reproduce.experiments import NETWORKS, ResultsStore, Trial, batches, run_grid
 from reproduce.experiments.costs import expected_seconds
@@ -152,6 +155,24 @@ def test_a_batch_refuses_other_data(batch, tmp_path):
     other = batches.Batch(batch.source, "another", batch.trials, 4.0, 1500)
     with pytest.raises(ConfigError, match="other data"):
         batches.run_batch(other, ResultsStore(tmp_path / "trials"))
+
+
+def test_the_command_line_lists_and_runs_batches_on_one_thread(given, tmp_path, monkeypatch, capsys):
+    for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA"):
+        monkeypatch.setenv(f"{name}_NUM_THREADS", "2")
+    for name in ("INTRAOP", "INTEROP"):
+        monkeypatch.setenv(f"TF_NUM_{name}_THREADS", "2")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    listing, build = tmp_path / "batches.json", tmp_path / "build"
+    study = ["--preset", "smoke", "--data", "embedded", "--build", str(build), "--only", "02"]
+    few = ["-p", "n_splits", "1", "-p", "n_splits_by_method", json.dumps(dict.fromkeys(COSTLY, 0))]
+    assert cli.main(["batches", str(listing), *study, *few]) == 0
+    (batch,) = json.loads(listing.read_text())["batches"]
+    assert cli.main(["batch", str(listing), batch["name"], "--results", str(build / "results")]) == 0
+    assert "5 trials run, 0 of them failed" in capsys.readouterr().out
+    assert os.environ["OMP_NUM_THREADS"] == os.environ["TF_NUM_INTRAOP_THREADS"] == "1"
+    assert cli.main(["batches", str(listing), *study, *few]) == 0
+    assert json.loads(listing.read_text())["batches"] == []
 
 
 @pytest.mark.slow
