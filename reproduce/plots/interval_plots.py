@@ -45,7 +45,7 @@ def calibration(table: pd.DataFrame, ax: Axes, *, tissue: str = ALL_TISSUES) -> 
     """
     table = table[table["tissue"] == tissue]
     levels = sorted(table["nominal"].unique())
-    shifts = np.linspace(-0.012, 0.012, max(table.groupby(["method", "variant"]).ngroups, 2))
+    shifts = _shifts(table)
     for shift, (method, source, group) in zip(shifts, _lines(table)):
         off = 100 * (group["coverage"] - group["nominal"])
         spread = off.groupby(group["nominal"]).agg(["mean", "min", "max"]).loc[levels]
@@ -62,7 +62,7 @@ def calibration(table: pd.DataFrame, ax: Axes, *, tissue: str = ALL_TISSUES) -> 
 def coverage_by_rate(table: pd.DataFrame, ax: Axes, *, nominal: float = 0.95, tissue: str = ALL_TISSUES) -> Axes:
     """Coverage at one level against the missing rate, with 95 % intervals over splits; `table` as in `calibration`."""
     table = table[(table["tissue"] == tissue) & np.isclose(table["nominal"], nominal)]
-    shifts = np.linspace(-0.012, 0.012, max(table.groupby(["method", "variant"]).ngroups, 2))
+    shifts = _shifts(table)
     for shift, (method, source, group) in zip(shifts, _lines(table)):
         group = group.sort_values("missing_rate")
         x, off = group["missing_rate"] + shift, 100 * (group["coverage"] - nominal)
@@ -72,9 +72,15 @@ def coverage_by_rate(table: pd.DataFrame, ax: Axes, *, nominal: float = 0.95, ti
         ax.plot(x, off, "o", label=name_of(method, source), **_style(method, source))
     _tolerated(ax)
     ax.xaxis.set_major_formatter(lambda rate, _: percent(rate))
-    ax.set(xlabel="missing rate", ylabel=f"coverage of {percent(nominal)} intervals − {percent(nominal)} (points)")
+    ax.set(xlabel="missing rate", ylabel=f"the same at {percent(nominal)} (points)")
     ax.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return ax
+
+
+def _shifts(table: pd.DataFrame) -> np.ndarray:
+    """How far methods stand aside, so that their bars do not hide one another."""
+    n = table.groupby(["method", "variant"]).ngroups
+    return np.linspace(-0.012, 0.012, n) if n > 1 else np.zeros(1)
 
 
 def _tolerated(ax: Axes) -> None:

@@ -98,7 +98,7 @@ def gene_scatter(table: pd.DataFrame, ax: Axes, *, n_named: int = 4, lowest: flo
     x, y = table["target_only"].clip(lower=lowest), table["transfer"].clip(lower=lowest)
     shown = table["transfers"].to_numpy(bool)
     ax.scatter(x[shown], y[shown], s=20, c=colour, lw=0, label="better with references")
-    ax.scatter(x[~shown], y[~shown], s=20, facecolors="white", edgecolors=colour, lw=0.9, label="not shown")
+    ax.scatter(x[~shown], y[~shown], s=20, facecolors="white", edgecolors=colour, lw=0.9, label="not certain")
     ends = [min(x.min(), y.min()) - 0.03, max(x.max(), y.max()) + 0.03]
     ax.plot(ends, ends, color="0.6", lw=0.8, zorder=0)
     for position in table["gain"].nlargest(n_named).index:
