@@ -82,7 +82,10 @@ class ChainedRidgeImputer(PredictiveImputer):
 
     The filled values are the conditional mean of a normal whose covariance is found by expectation maximisation with
     the conditional covariance of each row's missing genes replaced by its residual variances: a mean-field
-    approximation (Wainwright and Jordan 2008, doi 10.1561/2200000001), which needs no inverse for each row.
+    approximation (Wainwright and Jordan 2008, doi 10.1561/2200000001), which needs no inverse for each row. It errs on
+    the side of too little dependence. Half of the entries missing, R² is 0.744 on the p53 data and 0.748 without the
+    approximation (0.68 by MICE), but for few genes that say little of each other it costs more: of 120 simulated rows of
+    20 genes 0.33, where MICE has 0.35 and `ConditionalGaussianImputer`, without groups, 0.40.
     `conditional_sd`, `intervals` and `sample` are those of that normal; they do invert a matrix for each row.
 
     van Buuren and Groothuis-Oudshoorn 2011, doi 10.18637/jss.v045.i03 (MICE).
@@ -123,12 +126,11 @@ class ChainedRidgeImputer(PredictiveImputer):
             sd = columns.std(axis=0)
             self._covariate_center, self._covariate_scale = columns.mean(axis=0), np.where(sd > 0, sd, 1.0)
         table = self._columns(Z, covariates)
-        self.shrinkage_ = min(max(self._weight(table), LEAST_SHRINKAGE), MOST_SHRINKAGE)
+        self.shrinkage_ = min(max(self._weight(Z), LEAST_SHRINKAGE), MOST_SHRINKAGE)
         penalty = len(Z) * self.shrinkage_ / (1 - self.shrinkage_)
         if self.shrinkage == "ledoit_wolf":
             # an inverse suffers more from few samples than the covariance does; nothing to add for complete rows
-            share_known = np.count_nonzero(~np.isnan(table)) / table.size
-            penalty *= 1.0 if share_known == 1 else 1 + table.shape[1] / len(Z) / share_known
+            penalty *= 1.0 if observed.all() else 1 + n_genes / len(Z) / observed.mean()
         self._normal = self._chained(table, penalty)
         precision = self._normal.precision[:n_genes]
         self.residual_variance_ = 1 / np.diag(precision)
@@ -162,12 +164,11 @@ class ChainedRidgeImputer(PredictiveImputer):
             return Z
         return np.hstack([Z, (covariates.one_hot() - self._covariate_center) / self._covariate_scale])
 
-    def _weight(self, table: np.ndarray) -> float:
+    def _weight(self, Z: np.ndarray) -> float:
+        # of the genes alone: covariates that say nothing would ask for more, at the genes' cost
         if not isinstance(self.shrinkage, str):
             return float(self.shrinkage)
-        if np.isnan(table).any():
-            return _shrinkage_with_holes(table)
-        return ledoit_wolf(table - table.mean(axis=0), assume_centered=True)[1]
+        return _shrinkage_with_holes(Z) if np.isnan(Z).any() else ledoit_wolf(Z, assume_centered=True)[1]
 
     def _chained(self, table: np.ndarray, penalty: float) -> Normal:
         """Rounds of regressions and filling; mean, covariance and precision of the last."""
