@@ -70,7 +70,7 @@ def test_gene_coverage_has_a_box_per_method():
     _, ax = plots.new_figure()
     interval_plots.gene_coverage(pd.DataFrame(rows, columns=names), ax)
     assert [text.get_text() for text in ax.get_yticklabels()][::-1] == [
-        f"Conditional Gaussian, {source}" for source in (OWN, CONFORMAL)
+        f"Conditional Gaussian,\n{source}" for source in (OWN, CONFORMAL)
     ]
 
 
