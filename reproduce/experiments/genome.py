@@ -41,7 +41,7 @@ MEAN_OF_ALL, MEAN_OF_COHORT, NORMALS_ONLY, STACKED = (
 )
 ARMS = (MEAN_OF_ALL, MEAN_OF_COHORT, NORMALS_ONLY, STACKED)
 #: One mean for all rows: cohorts of a few dozen tumours have no good means of their own.
-STACKED_MODEL = {"group": None, "rank": 48, "shrinkage": 0.0, "max_iter": 30}
+STACKED_MODEL = {"group": None}
 COLUMNS = ("run_id", "gene_set", "seed", "arm", "cohort", "r2", "seconds", "n_genes")
 ALL_TUMOURS = "all tumours"
 
