@@ -178,7 +178,7 @@ def test_the_command_line_lists_and_runs_batches_on_one_thread(given, tmp_path, 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("snakemake") is None, reason="snakemake is not installed (extra workflow)")
 def test_snakemake_runs_the_trials_and_has_nothing_to_do_afterwards(repository, tmp_path):
-    config = [f"build={tmp_path}", "preset=smoke", "only=02", "batch_minutes=0.01"]
+    config = [f"build={tmp_path}", "preset=smoke", "only=02", "batch_minutes=0.02"]
     parameters = {"n_splits": 1, "n_splits_by_method": dict.fromkeys(COSTLY, 0)}
     config += [f"parameters={json.dumps(parameters)}"]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(repository / "workflow" / "Snakefile"), "trials"]
