@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reproduce.experiments.genome import ALL_TUMOURS, ARMS, MEAN_OF_ALL, STACKED
+from reproduce.experiments.genome import ALL_TUMOURS, ARMS, MEAN_OF_COHORT, STACKED
 from reproduce.hypotheses import corrected_t, overlap_ratio
 from reproduce.tables.summaries import score_table, with_interval
 
@@ -92,6 +92,6 @@ def _say_gene_set(gene_set: str, normals: pd.DataFrame, tumours: pd.DataFrame) -
     if STACKED in together:
         text += (
             f". Tumours, all together: {together[STACKED]:.3f} where the model also learns from what is visible of "
-            f"them, {together[MEAN_OF_ALL]:.3f} by their mean"
+            f"them, {together[MEAN_OF_COHORT]:.3f} by the mean of each kind"
         )
     return text + "."
