@@ -11,7 +11,7 @@ import pytest
 from reproduce import __version__, cli
 from reproduce.errors import ConfigError, DataFormatError
 
-COMMANDS = ("report", "run", "download", "trial", "methods", "bench", "calibrate", "readme")
+COMMANDS = ("report", "run", "download", "trial", "batches", "batch", "methods", "bench", "calibrate", "readme")
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_as_a_module_and_version(repository):
     assert done.returncode == 0 and done.stdout.strip() == f"reproduce {__version__}"
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["run", "--presets", "quick"], ["trial"], ["calibrate"]])
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["run", "--presets", "quick"], ["batch"], ["calibrate"]])
 def test_wrong_usage_is_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(arguments)
