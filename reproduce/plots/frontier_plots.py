@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -65,7 +66,7 @@ def _name_dots(methods: pd.DataFrame, ax: Axes) -> None:
         placed.append((x, y))
         ax.annotate(
             row.label, (row.seconds, y), xytext=(6, 0), textcoords="offset points", va="center", size=7.5,
-            color=colour_of(row.method),
+            color=colour_of(row.method), path_effects=[patheffects.withStroke(linewidth=2.5, foreground="white")],
         )  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def say_frontier(table: pd.DataFrame) -> str:
         if rows.empty:
             continue
         best, paper = rows.iloc[0], rows[rows["method"].isin(PAPER)]
-        text = f"For {words}, the best is {best['label']} (R² {best['mean']:.3f}, {best['seconds']:.2g} s)"
+        text = f"For {words}, the best is {best['label']} (R² {best['mean']:.3f}, {_seconds(best['seconds'])})"
         if len(paper):
             which = "the better of the paper's networks" if len(paper) > 1 else "the paper's network"
             text += f"; {which}, {paper.iloc[0]['label']}, has {paper.iloc[0]['mean']:.3f}"
@@ -110,6 +110,10 @@ def say_frontier(table: pd.DataFrame) -> str:
             )
         sentences.append(text + ".")
     return " ".join(sentences)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.0f} s" if value >= 10 else f"{value:.2g} s"
 
 
 def rate_table(results: pd.DataFrame) -> pd.DataFrame:
@@ -286,7 +290,7 @@ def show_advice(table: pd.DataFrame) -> pd.DataFrame:
             "patience": table["patience"],
             "use": table["label"],
             "R²": table["mean"].map("{:.3f}".format),
-            "seconds": table["seconds"].map("{:.2g}".format),
+            "seconds": table["seconds"].map("{:.3g}".format),
             "instead of (best known method in that time)": known,
         }
     )
