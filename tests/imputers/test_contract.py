@@ -24,7 +24,7 @@ FAST = {
     "missforest_100": {"n_estimators": 3, "max_iter": 3},
     "iterative_forest": {"n_estimators": 3, "max_iter": 2},
     "boosted_forest": {"n_estimators": 5, "min_samples_leaf": 3},
-    "best": {"members": ("median", "gaussian"), "n_folds": 2, "n_repeats": 1},
+    "best": {"members": ("knn_5", "gaussian"), "n_folds": 2, "n_repeats": 1},
     "mixture": {"n_components": 2, "n_bags": 2},
     "pmi": NETWORK,
     "pmi_tuned": NETWORK | {"masks_per_row": 3},
