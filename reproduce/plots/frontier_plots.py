@@ -34,7 +34,7 @@ def frontier(table: pd.DataFrame, ax: Axes, *, depth: float = 0.2) -> Axes:
         colour = colour_of(row.method)
         if np.isfinite(row.low):
             ax.plot([row.seconds] * 2, [row.low, row.high], color=colour, lw=1.4)
-        ax.plot(row.seconds, row.mean, "o", color=colour, ms=6)
+        ax.plot(row.seconds, row.mean, "o", color=colour, ms=6, zorder=6)
     bottom = methods["mean"].min() - 0.12 * depth
     for row in everything[~everything["method"].isin(methods["method"])].itertuples():
         where = {"va": "bottom", "ha": "center", "size": 7, "color": colour_of(row.method)}
