@@ -19,7 +19,7 @@ from pathlib import Path
 from reproduce.errors import ConfigError, DataFormatError
 from reproduce.experiments import ablations, frontier, missingness, tissues
 from reproduce.experiments.costs import expected_seconds, group_seconds
-from reproduce.experiments.grid import GridResult, _grouped, run_grid
+from reproduce.experiments.grid import GridResult, grouped, run_grid
 from reproduce.experiments.paper_tables import ALREADY_LOGARITHMIC, paper_plan
 from reproduce.experiments.plans import study_plan
 from reproduce.experiments.store import ResultsStore
@@ -256,7 +256,7 @@ def list_batches(
 def _batches(source: StudySource, study, trials: list[Trial], batch_seconds: float) -> list[Batch]:
     """Groups of trials that share a fit, costliest first, filled into batches in that order."""
     filled: list[tuple[float, list[Trial]]] = []
-    for group in _grouped(trials, study):
+    for group in grouped(trials, study):
         seconds = group_seconds(group, study)
         if filled and filled[-1][0] + seconds <= batch_seconds:
             before, others = filled.pop()

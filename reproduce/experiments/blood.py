@@ -13,17 +13,18 @@ import inspect
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from reproduce.experiments.grid import TrialsFailedError
+from reproduce.experiments.companions import Companion, run_companions
 from reproduce.experiments.plans import comparison_trials, network_budget
 from reproduce.experiments.rows import CohortRows, prepare_rows
 from reproduce.experiments.running import Fits
 from reproduce.experiments.store import ResultsStore
 from reproduce.experiments.subsets import BLOOD, donors_with
-from reproduce.experiments.trials import Trial, TrialResult, blank_result, tidy_rows
+from reproduce.experiments.trials import Trial, TrialResult, tidy_rows
 from reproduce.metrics import score
 
 METHODS = ("median", "surrogate", "pmi")
@@ -82,14 +83,7 @@ def run_blood(trials: Iterable[Trial], study, store: ResultsStore) -> pd.DataFra
     TrialsFailedError
         If a trial failed, after all have been run and stored.
     """
-    trials = list(trials)
-    for trial in trials:
-        if not store.done(trial.trial_id(study.fingerprint)):
-            store.write(_run_or_say_why(trial, study))
-    rows = store.read([trial.trial_id(study.fingerprint) for trial in trials])
-    if (rows["status"] != "ok").any():
-        raise TrialsFailedError(str(rows.loc[rows["status"] != "ok", "error"].iloc[0]))
-    return rows
+    return run_companions([Companion(trial, study, partial(_run, trial, study)) for trial in trials], store)
 
 
 def seeing_blood(target: CohortRows) -> CohortRows:
@@ -97,13 +91,6 @@ def seeing_blood(target: CohortRows) -> CohortRows:
     blood = (target.obs["tissue"] == BLOOD).to_numpy()[:, None]
     visible = np.where(blood, target.truth, target.visible)
     return replace(target, visible=visible, evaluation_mask=target.evaluation_mask & ~blood)
-
-
-def _run_or_say_why(trial: Trial, study) -> TrialResult:
-    try:
-        return _run(trial, study)
-    except Exception as error:  # what one method raises must not lose the other trials: it becomes a row that says so
-        return blank_result(trial, study, status="failed", error=f"{type(error).__name__}: {error}")
 
 
 def _run(trial: Trial, study) -> TrialResult:

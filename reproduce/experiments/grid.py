@@ -9,11 +9,11 @@ if that is asked for.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pandas as pd
 
@@ -22,6 +22,7 @@ from reproduce.experiments.costs import duration, expected_seconds, group_second
 from reproduce.experiments.running import Fits, run_trial
 from reproduce.experiments.store import ResultsStore
 from reproduce.experiments.trials import Trial, TrialResult, blank_result
+from reproduce.experiments.workers import in_workers, n_workers
 
 _SECONDS_BETWEEN_LINES = 10.0
 #: Above this number of genes a trial keeps no rows of single genes.
@@ -86,14 +87,6 @@ class _Progress:
         print(line, file=sys.stderr, flush=True)
 
 
-def _run_in_worker(group: list[Trial], study) -> list[TrialResult]:
-    # one process a core: threads within it would only get in each other's way; read by TensorFlow when it is first
-    # imported
-    os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1", TF_CPP_MIN_LOG_LEVEL="2")
-    fits = Fits()
-    return [_compact(run_trial(trial, study, fits)) for trial in group]
-
-
 def _compact(result: TrialResult) -> TrialResult:
     """Without rows of single genes where there are very many: the percentiles over genes still tell their spread."""
     by_gene = result.rows["level"] == "gene"
@@ -101,24 +94,13 @@ def _compact(result: TrialResult) -> TrialResult:
     return replace(result, rows=result.rows[~by_gene].reset_index(drop=True)) if many else result
 
 
-def _results(groups: list[list[Trial]], study, n_jobs: int) -> Iterator[tuple[Trial, TrialResult]]:
-    if n_jobs == 1 or len(groups) < 2:
-        for group in groups:
-            fits = Fits()
-            for trial in group:
-                yield trial, _compact(run_trial(trial, study, fits))
-        return
-    from joblib import Parallel, delayed, parallel_config
-
-    by_id = {trial.trial_id(study.fingerprint): trial for group in groups for trial in group}
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-        for results in parallel(delayed(_run_in_worker)(group, study) for group in groups):
-            for result in results:
-                yield by_id[result.trial_id], result
+def _run_group(group: list[Trial], study) -> Iterator[TrialResult]:
+    """Trial by trial on one fit, so that each can be stored before the next is begun."""
+    fits = Fits()
+    return (_compact(run_trial(trial, study, fits)) for trial in group)
 
 
-def _grouped(trials: list[Trial], study) -> list[list[Trial]]:
+def grouped(trials: list[Trial], study) -> list[list[Trial]]:
     """Trials that can share a fit, costliest group first."""
     groups: dict[object, list[Trial]] = {}
     for trial in trials:
@@ -183,7 +165,7 @@ def run_grid(
     """
     if on_failure not in ("raise", "return"):
         raise ConfigError(f"on_failure is {on_failure!r}; give 'raise' or 'return'.")
-    n_jobs = _n_workers(n_jobs)
+    n_jobs = n_workers(n_jobs)
     trials = list(trials)
     ids = [trial.trial_id(study.fingerprint) for trial in trials]
     if len(set(ids)) < len(ids):
@@ -193,24 +175,17 @@ def run_grid(
     n_stored = len(trials) - len(todo)
     if give_up_hours is not None:
         todo = _give_up(todo, study, store, give_up_hours)
-    groups = _grouped(todo, study)
+    groups = grouped(todo, study)
     lines = _Progress(groups, study, n_stored, n_jobs) if progress else None
-    for trial, result in _results(groups, study, n_jobs):
+    by_id = dict(zip(ids, trials, strict=True))
+    for result in in_workers(partial(_run_group, study=study), groups, n_jobs):
         store.write(result)
         if lines:
-            lines.step(trial, result.failed)
+            lines.step(by_id[result.trial_id], result.failed)
     grid = GridResult(store.read(ids), store.read_histories(ids), len(todo), n_stored)
     if on_failure == "raise" and len(grid.failures):
         raise TrialsFailedError(_failure_text(grid.failures, len(trials)))
     return grid
-
-
-def _n_workers(n_jobs: int) -> int:
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0 or n_jobs < -1:
-        raise ConfigError(f"n_jobs is {n_jobs!r}; give the number of worker processes, or -1 for one a core.")
-    return (
-        n_jobs if n_jobs > 0 else (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
-    )
 
 
 def _failure_text(failures: pd.DataFrame, n_trials: int) -> str:

@@ -23,19 +23,20 @@ import inspect
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from reproduce.errors import ConfigError, DataFormatError
+from reproduce.experiments.companions import Companion, run_companions
 from reproduce.experiments.frontier import frontier_budget
-from reproduce.experiments.grid import TrialsFailedError
 from reproduce.experiments.plans import comparison_trials
 from reproduce.experiments.provenance import code_fingerprint
 from reproduce.experiments.rows import CohortRows, prepare_rows
 from reproduce.experiments.store import ResultsStore
-from reproduce.experiments.trials import Trial, TrialResult, blank_result, tidy_rows
+from reproduce.experiments.trials import Trial, TrialResult, tidy_rows
 from reproduce.files import atomic_path
 
 #: Where a distribution comes from; the `variant` of the results table.
@@ -158,14 +159,12 @@ def run_intervals(plan: Iterable[IntervalTrial], study, store: ResultsStore) -> 
     TrialsFailedError
         If a trial failed, after all have been run and stored.
     """
-    plan, fits = list(plan), _Fits()
-    for planned in plan:
-        if not store.done(planned.trial_id(study)):
-            store.write(_run_or_say_why(planned, study, fits))
-    rows = store.read([planned.trial_id(study) for planned in plan])
-    if (rows["status"] != "ok").any():
-        raise TrialsFailedError(str(rows.loc[rows["status"] != "ok", "error"].iloc[0]))
-    return rows
+    fits = _Fits()
+    companions = [
+        Companion(planned.trial, planned.study(study), partial(_run, planned, study, fits), planned.source)
+        for planned in plan
+    ]
+    return run_companions(companions, store)
 
 
 def export_intervals(plan: Sequence[IntervalTrial], study, store: ResultsStore, path: str | Path) -> Path:
@@ -218,15 +217,6 @@ def _unfitted(planned: IntervalTrial):
     if not isinstance(imputer, PredictiveImputer):
         raise ConfigError(f"{trial.method} predicts no distribution of its own; take source {CONFORMAL!r}.")
     return imputer
-
-
-def _run_or_say_why(planned: IntervalTrial, study, fits: _Fits) -> TrialResult:
-    try:
-        return _run(planned, study, fits)
-    except Exception as error:  # what one method raises must not lose the other trials: it becomes a row that says so
-        message = f"{type(error).__name__}: {error}"
-        blank = blank_result(planned.trial, planned.study(study), status="failed", error=message)
-        return replace(blank, rows=blank.rows.assign(variant=planned.source))
 
 
 def _run(planned: IntervalTrial, study, fits: _Fits) -> TrialResult:

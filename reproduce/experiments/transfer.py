@@ -18,18 +18,18 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from reproduce.errors import ConfigError
-from reproduce.experiments.grid import TrialsFailedError
+from reproduce.experiments.companions import Companion, run_companions
 from reproduce.experiments.store import ResultsStore
-from reproduce.experiments.trials import Trial, TrialResult, blank_result, tidy_rows
+from reproduce.experiments.trials import Trial, TrialResult, tidy_rows
 from reproduce.masking import draw_evaluation_mask
 from reproduce.metrics import score
 from reproduce.preprocessing import ExpressionTransform, match_cohort
@@ -170,13 +170,11 @@ def run_transfer(plan: Iterable[TransferTrial], study, store: ResultsStore, n_jo
     TrialsFailedError
         If a trial failed, after all have been run and stored.
     """
-    plan = list(plan)
-    for result in _results([p for p in plan if not store.done(p.trial.trial_id(study.fingerprint))], study, n_jobs):
-        store.write(result)
-    rows = store.read([planned.trial.trial_id(study.fingerprint) for planned in plan])
-    if (rows["status"] != "ok").any():
-        raise TrialsFailedError(str(rows.loc[rows["status"] != "ok", "error"].iloc[0]))
-    return rows
+    companions = [
+        Companion(planned.trial, study, partial(_run, planned, study), cost=float(planned.arm == TRANSFER))
+        for planned in plan
+    ]
+    return run_companions(companions, store, n_jobs)
 
 
 def _tumour_references() -> dict[str, list[tuple[str, ...]]]:
@@ -195,33 +193,11 @@ def _trial(arm: str, target: str, seed: int, references: tuple[str, ...], n: int
     return TransferTrial(trial, arm, references, n)
 
 
-def _results(plan: list[TransferTrial], study, n_jobs: int) -> Iterator[TrialResult]:
-    if n_jobs == 1 or len(plan) < 2:
-        yield from (_run_or_say_why(planned, study) for planned in plan)
-        return
-    from joblib import Parallel, delayed, parallel_config
-
-    # the longest first, so that no core waits at the end
-    plan = sorted(plan, key=lambda planned: planned.arm != TRANSFER)
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-        yield from parallel(delayed(_run_in_worker)(planned, study) for planned in plan)
-
-
-def _run_in_worker(planned: TransferTrial, study) -> TrialResult:
-    os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1", TF_CPP_MIN_LOG_LEVEL="2")
-    return _run_or_say_why(planned, study)
-
-
-def _run_or_say_why(planned: TransferTrial, study) -> TrialResult:
-    trial = planned.trial
-    try:
-        start = time.perf_counter()
-        scores = score_groups(_FILLS[planned.arm], study, trial, planned.references, planned.n_patients)
-        seconds = {"fit_seconds": time.perf_counter() - start, "impute_seconds": 0.0}
-        rows = tidy_rows(trial, study, scores, status="ok", error="", **seconds)
-    except Exception as error:  # what one method raises must not lose the other trials: it becomes a row that says so
-        return blank_result(trial, study, status="failed", error=f"{type(error).__name__}: {error}")
+def _run(planned: TransferTrial, study) -> TrialResult:
+    trial, start = planned.trial, time.perf_counter()
+    scores = score_groups(_FILLS[planned.arm], study, trial, planned.references, planned.n_patients)
+    seconds = {"fit_seconds": time.perf_counter() - start, "impute_seconds": 0.0}
+    rows = tidy_rows(trial, study, scores, status="ok", error="", **seconds)
     return TrialResult(trial.trial_id(study.fingerprint), rows, None)
 
 

@@ -73,10 +73,7 @@ def test_trials_are_stored_under_identities_of_their_own_and_run_once(study, tmp
     overall = rows[(rows["level"] == "overall") & (rows["metric"] == "coverage_95")]
     assert overall["value"].between(0.9, 0.99).all()
 
-    def fail(*_):
-        raise AssertionError("run again")
-
-    monkeypatch.setattr(intervals, "_run_or_say_why", fail)
+    monkeypatch.setattr(ResultsStore, "write", lambda *_: pytest.fail("ran again"))
     again = intervals.run_intervals(planned, study, store)
     assert again.equals(rows)
     path = intervals.export_intervals(planned, study, store, tmp_path / "x" / "export.parquet")

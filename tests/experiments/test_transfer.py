@@ -126,7 +126,7 @@ def test_a_run_is_stored_resumed_and_the_same_in_workers(study, plan, tmp_path, 
     pd.testing.assert_series_equal(
         parallel["value"], rows[rows["trial_id"].isin(ids)].reset_index(drop=True)["value"], rtol=1e-6
     )
-    monkeypatch.setattr(transfer, "_run_or_say_why", lambda *_: pytest.fail("ran again"))
+    monkeypatch.setattr(ResultsStore, "write", lambda *_: pytest.fail("ran again"))
     again = transfer.run_transfer(plan, study, ResultsStore(tmp_path / "one"))
     pd.testing.assert_frame_equal(again, rows)
 
