@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reproduce.errors import ConfigError, DataFormatError
+from reproduce.errors import ConfigError
 from reproduce.experiments.companions import Companion, run_companions
 from reproduce.experiments.frontier import frontier_budget
 from reproduce.experiments.plans import comparison_trials
@@ -37,7 +37,6 @@ from reproduce.experiments.provenance import code_fingerprint
 from reproduce.experiments.rows import CohortRows, prepare_rows
 from reproduce.experiments.store import ResultsStore
 from reproduce.experiments.trials import Trial, TrialResult, tidy_rows
-from reproduce.files import atomic_path
 
 #: Where a distribution comes from; the `variant` of the results table.
 OWN, CONFORMAL = "own distribution", "conformal"
@@ -175,14 +174,8 @@ def export_intervals(plan: Sequence[IntervalTrial], study, store: ResultsStore, 
     DataFormatError
         For a trial that is not stored, naming it.
     """
-    path, by_id = Path(path), {planned.trial_id(study): planned for planned in plan}
-    rows = store.read(list(by_id))
-    if absent := sorted(set(by_id) - set(rows["trial_id"])):
-        raise DataFormatError(f"{path}: no result of {by_id[absent[0]].describe()} is stored; run it first.")
-    order = ["scenario", "method", "variant", "seed", "missing_rate", "level", "metric", "group"]
-    with atomic_path(path) as temporary:
-        rows.sort_values(order, kind="stable", ignore_index=True).to_parquet(temporary, index=False)
-    return path
+    order = ("scenario", "method", "variant", "seed", "missing_rate", "level", "metric", "group")
+    return store.export_by_id(path, {planned.trial_id(study): planned.describe() for planned in plan}, order)
 
 
 # --- one trial ---

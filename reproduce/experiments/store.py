@@ -11,7 +11,7 @@ is not found there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,8 @@ from reproduce.files import atomic_path
 
 _DONE, _FAILED, _HISTORY = ".rows.parquet", ".failed.parquet", ".history.parquet"
 _CURVES = "-training.parquet"  # an export's training curves: NAME-training.parquet beside NAME.parquet
+#: By which the rows of an export are sorted.
+_ORDER = ("scenario", "test", "method", "transform", "training_rows", "seed", "level", "metric", "group")
 _CURVE_COLUMNS = ("epoch", "step", "train_loss", "validation_loss", "trial_id", "method", "seed")
 
 
@@ -142,14 +144,29 @@ class ResultsStore:
         DataFormatError
             For a trial that is not stored, naming it: what is there already must not be replaced by less.
         """
-        path = Path(path)
-        order = ["scenario", "test", "method", "transform", "training_rows", "seed", "level", "metric", "group"]
-        by_id = {trial.trial_id(study.fingerprint): trial for trial in trials}
-        ids = list(by_id)
+        return self.export_by_id(path, {trial.trial_id(study.fingerprint): trial.describe() for trial in trials})
+
+    def export_by_id(self, path: str | Path, described: Mapping[str, str], order: Sequence[str] = _ORDER) -> Path:
+        """As `export`, for results that are stored under identities of their own.
+
+        Parameters
+        ----------
+        path : path-like
+        described : mapping of str to str
+            By the id of each result what was run, in words.
+        order : sequence of str
+            Columns by which the rows are sorted.
+
+        Raises
+        ------
+        DataFormatError
+            As `export`.
+        """
+        path, ids = Path(path), list(described)
         rows, histories = self.read(ids), self.read_histories(ids)
         if absent := sorted(set(ids) - set(rows["trial_id"])):
-            raise DataFormatError(f"{path}: no result of {by_id[absent[0]].describe()} is stored; run it first.")
-        _write(rows.sort_values(order, kind="stable", ignore_index=True), path)
+            raise DataFormatError(f"{path}: no result of {described[absent[0]]} is stored; run it first.")
+        _write(rows.sort_values(list(order), kind="stable", ignore_index=True), path)
         if len(histories):
             sorted_curves = histories.sort_values(["method", "seed", "trial_id", "epoch"], ignore_index=True)
             _write(sorted_curves, path.with_name(f"{path.stem}{_CURVES}"))
