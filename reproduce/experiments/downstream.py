@@ -43,10 +43,10 @@ import pandas as pd
 from scipy import stats
 
 from reproduce.errors import ConfigError, DataFormatError
+from reproduce.experiments.kept import run_kept
 from reproduce.experiments.provenance import code_fingerprint
 from reproduce.experiments.rows import prepare_rows
 from reproduce.experiments.trials import Trial
-from reproduce.files import write_table
 from reproduce.imputers.gaussian import ConditionalGaussianImputer
 from reproduce.imputers.median import TissueMedianImputer
 from reproduce.multiple_imputation import pool
@@ -288,24 +288,17 @@ def run_downstream(
     DataFrame
         Columns as in `COLUMNS`.
     """
-    path, seeds = Path(folder) / f"{name}.csv", range(first_seed, first_seed + n_splits)
     wanted = {
         _run_id(question, study, seed, missing_rate, n_draws): (question, seed)
         for question in questions
-        for seed in seeds
+        for seed in range(first_seed, first_seed + n_splits)
     }
-    kept = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(COLUMNS))
-    kept = kept[kept["run_id"].isin(wanted)]
-    for run_id, (question, seed) in wanted.items():
-        if run_id not in set(kept["run_id"]):
-            found = run_question(question, study, seed, missing_rate=missing_rate, n_draws=n_draws)
-            parts = [part for part in (kept, found.assign(run_id=run_id)[list(COLUMNS)]) if len(part)]
-            kept = pd.concat(parts, ignore_index=True)
-            write_table(kept, folder, name)
-    order = {run_id: position for position, run_id in enumerate(wanted)}
-    kept = kept.sort_values("run_id", key=lambda ids: ids.map(order), kind="stable", ignore_index=True)
-    write_table(kept, folder, name)
-    return pd.read_csv(path)  # as it is kept, so that a repeated run has the same digits
+
+    def run(asked: tuple[Question, int]) -> pd.DataFrame:
+        question, seed = asked
+        return run_question(question, study, seed, missing_rate=missing_rate, n_draws=n_draws)
+
+    return run_kept(wanted, run, folder, name, COLUMNS)
 
 
 def _run_id(question: Question, study, seed: int, missing_rate: float, n_draws: int) -> str:

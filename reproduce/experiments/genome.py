@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from reproduce.experiments.grid import run_grid
+from reproduce.experiments.kept import run_kept
 from reproduce.experiments.paper_tables import fitted_cohort, tumour_cohorts
 from reproduce.experiments.plans import comparison_trials
 from reproduce.experiments.provenance import code_fingerprint
@@ -29,7 +30,6 @@ from reproduce.experiments.store import ResultsStore
 from reproduce.experiments.subsets import with_few_donors
 from reproduce.experiments.trials import COLUMNS as TRIAL_COLUMNS
 from reproduce.experiments.trials import Trial
-from reproduce.files import write_table
 from reproduce.metrics import gene_scores
 
 NORMALS = ("median", "knn_5", "low_rank")
@@ -153,19 +153,13 @@ def run_tumours(
     DataFrame
         Columns as in `COLUMNS`; r2 is the mean over genes.
     """
-    path = Path(folder) / f"{name}.csv"
-    kept = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(COLUMNS))
     trials = [_trial(study, gene_set, seed, preset, missing_rate) for seed in seeds]
-    ids = [_run_id(trial, study) for trial in trials]
-    kept = kept[kept["run_id"].isin(ids)]
-    for run_id, trial in zip(ids, trials, strict=True):
-        if run_id not in set(kept["run_id"]):
-            found = pd.DataFrame(_scores_of(trial, study), columns=["arm", "cohort", "r2", "seconds", "n_genes"])
-            found = found.assign(run_id=run_id, gene_set=gene_set, seed=trial.seed)[list(COLUMNS)]
-            kept = pd.concat([part for part in (kept, found) if len(part)], ignore_index=True)
-            write_table(kept, folder, name)
-    write_table(kept, folder, name)
-    return pd.read_csv(path)  # as it is kept, so that a repeated run has the same digits
+
+    def run(trial: Trial) -> pd.DataFrame:
+        found = pd.DataFrame(_scores_of(trial, study), columns=["arm", "cohort", "r2", "seconds", "n_genes"])
+        return found.assign(gene_set=gene_set, seed=trial.seed)
+
+    return run_kept({_run_id(trial, study): trial for trial in trials}, run, folder, name, COLUMNS)
 
 
 def _trial(study, gene_set: str, seed: int, preset: str, missing_rate: float) -> Trial:
