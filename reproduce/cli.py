@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_trial,
         _add_batches,
         _add_batch,
+        _add_revalidate,
         _add_methods,
         _add_bench,
         _add_calibrate,
@@ -178,13 +179,52 @@ def _add_batch(commands) -> None:
     parser.add_argument("--results", type=Path, required=True, metavar="FOLDER", help="as notebooks are given it")
 
 
+def _add_revalidate(commands) -> None:
+    detail = (
+        "After an edit of shared code that should leave all numbers as they were: of the notebooks' trials that are "
+        "stored by older commits' code a random sample is run again; where every score is the same, the method's "
+        "stored trials count as today's. Exits with 1 if a score differs."
+    )
+    parser = _add(commands, "revalidate", _revalidate, "carry stored trials over to today's code", detail)
+    parser.add_argument(
+        "--sample", type=int, default=3, metavar="N", help="trials of every kind that are run again (default: 3)"
+    )
+    parser.add_argument("--method", nargs="+", metavar="METHOD", help="these alone")
+    parser.add_argument("--since", metavar="COMMIT", help="oldest commit whose code is looked for (default: the first)")
+    parser.add_argument(
+        "--tolerance", type=float, default=0.0, help="largest relative difference that counts as none (default: 0)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the random sample (default: 0)")
+    parser.add_argument("--n-jobs", type=int, default=1, help="worker processes (default: 1; -1: one a core)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be run, and how long it would take")
+    _add_study_options(parser)
+
+
 def _add_methods(commands) -> None:
     _add(commands, "methods", _methods, "list the methods")
 
 
 def _add_bench(commands) -> None:
-    parser = _add(commands, "bench", _bench, "time the methods on this machine")
-    parser.add_argument("--quick", action="store_true", help="fewer epochs and repeats")
+    detail = "Each measurement is a process of its own; the table is whole after each part. Exits with 1 if one fails."
+    parser = _add(commands, "bench", _bench, "time the methods on this machine", detail)
+    parser.add_argument("--quick", action="store_true", help="small sizes, 3 minutes in all; marked so in the table")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="PART",
+        help="networks, grids, imputers, transcriptome, larger_than_memory",
+    )
+    parser.add_argument("--largest", action="store_true", help="also 200,000 × 20,000 on disk, which takes 35 GB there")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=ROOT / "build" / "benchmarks",
+        help="folder of the table (default: build/benchmarks)",
+    )
+    parser.add_argument(
+        "--scratch", type=Path, metavar="FOLDER", help="where matrices on disk lie for a while (default: as --results)"
+    )
 
 
 def _add_calibrate(commands) -> None:
@@ -393,6 +433,27 @@ def _batch(options: argparse.Namespace) -> None:
     print(f"{grid.n_run} trials run, {len(grid.failures)} of them failed; {grid.n_skipped} were stored before")
 
 
+def _revalidate(options: argparse.Namespace) -> int:
+    from reproduce.experiments import ResultsStore, older_trials, revalidation
+    from reproduce.experiments.code_history import CodeHistory
+
+    graph, parameters, study = _given(options)
+    results = _folders(options, study)[1]
+    given = {name: {**notebook.defaults, **parameters[name]} for name, notebook in graph.items()}
+    store = ResultsStore(results / "trials")
+    if not options.dry_run and (n := revalidation.finish_interrupted(store, results)):
+        print(f"{n} decisions of an interrupted call carried out")
+    chosen = {"sample": options.sample, "seed": options.seed, "methods": options.method}
+    history = CodeHistory(ROOT, since=options.since)
+    found = older_trials.find_stored(older_trials.planned_trials(given), store, history, **chosen)
+    print(found.describe(options.n_jobs), flush=True)
+    if options.dry_run:
+        return 0
+    budget = {"n_jobs": options.n_jobs, "tolerance": options.tolerance}
+    say = functools.partial(print, flush=True)
+    return 0 if revalidation.revalidate(found.carryings, store, results, **budget, say=say) else 1
+
+
 def _methods(options: argparse.Namespace) -> None:
     from reproduce.imputers import METHODS
 
@@ -404,10 +465,16 @@ def _methods(options: argparse.Namespace) -> None:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _bench(options: argparse.Namespace) -> None:
-    from reproduce import benchmarks
+def _bench(options: argparse.Namespace) -> int:
+    from reproduce.benchmarks import BenchmarkError, run_benchmarks
 
-    benchmarks.main(quick=options.quick)
+    asked = {"quick": options.quick, "only": options.only, "largest": options.largest, "scratch": options.scratch}
+    try:
+        run_benchmarks(options.results, **asked)
+    except BenchmarkError as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _calibrate(options: argparse.Namespace) -> None:

@@ -11,7 +11,9 @@ import pytest
 from reproduce import __version__, cli
 from reproduce.errors import ConfigError, DataFormatError
 
-COMMANDS = ("report", "run", "download", "trial", "batches", "batch", "methods", "bench", "calibrate", "readme")
+COMMANDS = (
+    "report", "run", "download", "trial", "batches", "batch", "revalidate", "methods", "bench", "calibrate", "readme",
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -30,8 +31,8 @@ def _path(module: str) -> Path | None:
     return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
 
 
-def _imports(tree: ast.Module) -> set[str]:
-    """Modules of this package that a module imports, at its top or inside functions."""
+def _named(tree: ast.Module) -> set[str]:
+    """What a module imports from this package, at its top or inside functions: modules, and things in them."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -40,7 +41,12 @@ def _imports(tree: ast.Module) -> set[str]:
             # `from reproduce.models import training` names a module, `from reproduce.splits import Split` a thing in
             # one
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.split(".")[0] == "reproduce" and _path(name)}
+    return {name for name in found if name.split(".")[0] == "reproduce"}
+
+
+def _imports(tree: ast.Module) -> set[str]:
+    """Modules of this package that a module imports."""
+    return {name for name in _named(tree) if _path(name)}
 
 
 def _statements(source: str, tree: ast.Module) -> str:
@@ -53,6 +59,18 @@ def _statements(source: str, tree: ast.Module) -> str:
     return "\n".join(
         line.rstrip() for n, line in lines if n not in dropped and line.strip() and not line.lstrip().startswith("#")
     )
+
+
+def parsed(source: str) -> tuple[str, frozenset[str]]:
+    """What counts of a module's source, and what it names of this package.
+
+    Raises
+    ------
+    SyntaxError
+        For text that is no Python.
+    """
+    tree = ast.parse(source)
+    return _statements(source, tree), frozenset(_named(tree))
 
 
 @cache
@@ -69,14 +87,35 @@ def code_fingerprint(module: str) -> str:
     str
         12 hexadecimal digits.
     """
+
+    def here(name: str) -> tuple[str, frozenset[str]] | None:
+        path = _path(name)
+        return None if path is None else parsed(path.read_text(encoding="utf-8"))
+
+    return fingerprint_of(module, here)
+
+
+def fingerprint_of(module: str, modules: Callable[[str], tuple[str, frozenset[str]] | None]) -> str:
+    """As `code_fingerprint`, of code that lies elsewhere, such as in an older commit.
+
+    Parameters
+    ----------
+    module : str
+        The method's module.
+    modules : callable
+        Gives for a name what `parsed` gives for that module's source; None if there is no such module.
+
+    Returns
+    -------
+    str
+        12 hexadecimal digits.
+    """
     seen: dict[str, str] = {}
     waiting = [module, *CORE]
     while waiting:
         name = waiting.pop()
-        if name in seen or name in NOT_NUMERIC or (path := _path(name)) is None:
+        if name in seen or name in NOT_NUMERIC or (found := modules(name)) is None:
             continue
-        source = path.read_text(encoding="utf-8")
-        tree = ast.parse(source)
-        seen[name] = _statements(source, tree)
-        waiting += _imports(tree)
+        seen[name], imported = found
+        waiting += imported
     return hashlib.sha256("\0".join(f"{name}\n{seen[name]}" for name in sorted(seen)).encode()).hexdigest()[:12]

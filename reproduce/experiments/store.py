@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reproduce.errors import DataFormatError
@@ -28,6 +29,8 @@ _DONE, _FAILED, _HISTORY = ".rows.parquet", ".failed.parquet", ".history.parquet
 _CURVES = "-training.parquet"  # an export's training curves: NAME-training.parquet beside NAME.parquet
 #: By which the rows of an export are sorted.
 _ORDER = ("scenario", "test", "method", "transform", "training_rows", "seed", "level", "metric", "group")
+#: Key of a file's metadata that says why a trial is kept under an id other than that it was run by.
+NOTE = b"reproduce:kept_also_as"
 _CURVE_COLUMNS = ("epoch", "step", "train_loss", "validation_loss", "trial_id", "method", "seed")
 
 
@@ -78,6 +81,33 @@ class ResultsStore:
         _write(result.rows, self._path(result.trial_id, _FAILED if result.failed else _DONE))
         if not result.failed:
             self._path(result.trial_id, _FAILED).unlink(missing_ok=True)
+
+    def keep_also_as(self, new_ids: Mapping[str, str], note: str) -> None:
+        """Keep finished trials under further ids as well; whatever is stored under the old ones stays.
+
+        Parameters
+        ----------
+        new_ids : mapping of str to str
+            New ids by old ones.
+        note : str
+            Why. It goes into the new files' Parquet metadata under `NOTE`, and not into exports.
+
+        Raises
+        ------
+        DataFormatError
+            For an old id that is not stored, or a file that is no results table.
+        """
+        rows, curves = self.read(new_ids), self.read_histories(new_ids)
+        if absent := sorted(set(new_ids) - set(rows.loc[rows["status"] == "ok", "trial_id"])):
+            raise DataFormatError(f"{self.folder}: no result of trial {absent[0]} is stored; run again.")
+        curve_of = dict(iter(curves.groupby("trial_id")))
+        for old_id, part in rows.groupby("trial_id", sort=False):
+            new_id = new_ids[old_id]
+            if old_id in curve_of:  # without columns that only other networks have
+                curve = curve_of[old_id].dropna(axis="columns", how="all").assign(trial_id=new_id)
+                _write(curve, self._path(new_id, _HISTORY), note)
+            _write(part.assign(trial_id=new_id), self._path(new_id, _DONE), note)
+            self._path(new_id, _FAILED).unlink(missing_ok=True)
 
     def _ids(self, trial_ids: Iterable[str] | None) -> list[str]:
         """Each id once, in the given order; of all trials in the folder if None."""
@@ -220,10 +250,14 @@ def _joined(parts: list[pd.DataFrame], trial_ids: list[str]) -> pd.DataFrame:
     return table.iloc[table["trial_id"].map(position).argsort(kind="stable")].reset_index(drop=True)
 
 
-def _write(table: pd.DataFrame, path: Path) -> None:
+def _write(table: pd.DataFrame, path: Path, note: str | None = None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        table.to_parquet(temporary, index=False)
+        if note is None:
+            table.to_parquet(temporary, index=False)
+            return
+        arrow = pa.Table.from_pandas(table, preserve_index=False)
+        pq.write_table(arrow.replace_schema_metadata({**arrow.schema.metadata, NOTE: note.encode()}), temporary)
 
 
 def _read(path: Path) -> pd.DataFrame:
