@@ -11,7 +11,7 @@ from reproduce.errors import DataFormatError
 from reproduce.experiments.ablations import FACTORS, Ablation, Factor, applies, search_draws
 from reproduce.experiments.trials import Trial
 from reproduce.hypotheses import MARGIN, corrected_t, overlap_ratio
-from reproduce.tables.summaries import label_of, with_interval
+from reproduce.tables.summaries import label_of, with_intervals
 
 ABLATION_COLUMNS = (
     "id", "kind", "method", "scenario", "factor", "default_level", "level", "default", "varied", "difference", "low",
@@ -91,7 +91,6 @@ def ablation_table(results: pd.DataFrame, plan: Sequence[Ablation], fingerprint:
 
 def show_ablations(table: pd.DataFrame) -> pd.DataFrame:
     """The table of `ablation_table` as a reader wants it."""
-    differences = [with_interval(row.difference, row.low, row.high) for row in table.itertuples()]
     return pd.DataFrame(
         {
             "method": table["method"].map(label_of),
@@ -100,7 +99,7 @@ def show_ablations(table: pd.DataFrame) -> pd.DataFrame:
             "varied": table["level"],
             "R², default": table["default"].map("{:.3f}".format),
             "R², varied": table["varied"].map("{:.3f}".format),
-            "difference [95 %]": differences,
+            "difference [95 %]": with_intervals(table, "difference"),
             "splits": table["n_splits"],
             "× seconds": table["seconds_ratio"].map("{:.2f}".format),
         }

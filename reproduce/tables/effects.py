@@ -15,7 +15,7 @@ import pandas as pd
 from reproduce.errors import DataFormatError
 from reproduce.experiments.plans import NETWORKS
 from reproduce.hypotheses import corrected_t, overlap_ratio
-from reproduce.tables.summaries import label_of, with_interval
+from reproduce.tables.summaries import label_of, with_intervals
 
 #: Hyperparameters of a trial: the class's defaults, or those of the earlier student study.
 OWN, STUDENT = "own", "student"
@@ -152,7 +152,7 @@ def show_effects(table: pd.DataFrame) -> pd.DataFrame:
             "method": table["method"].map(label_of),
             "ours": table["ours"].map("{:.3f}".format),
             "other": table["other"].map("{:.3f}".format),
-            "difference in R² [95 %]": [with_interval(row.difference, row.low, row.high) for row in table.itertuples()],
+            "difference in R² [95 %]": with_intervals(table, "difference"),
             "splits": table["n_splits"],
         }
     )

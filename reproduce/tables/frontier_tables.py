@@ -11,7 +11,7 @@ from reproduce.experiments.frontier import KNOWN
 from reproduce.experiments.trials import ORACLE, Trial
 from reproduce.hypotheses import corrected_t, holm, overlap_ratio
 from reproduce.tables.ablation_tables import on_frontier
-from reproduce.tables.summaries import label_of, score_table, with_interval
+from reproduce.tables.summaries import label_of, score_table, with_intervals
 
 #: What every method's gain is measured from: closed form, and nothing to tune.
 REFERENCE = "gaussian"
@@ -77,12 +77,11 @@ def _difference(own: pd.Series, other: pd.Series | None, scenario: str) -> tuple
 
 def show_frontier(table: pd.DataFrame) -> pd.DataFrame:
     """A frontier table as a reader wants it."""
-    gain = [with_interval(*row) for row in table[["gain", "gain_low", "gain_high"]].itertuples(index=False)]
     return pd.DataFrame(
         {
             "method": table["label"],
-            "R²": [with_interval(m, lo, hi, "") for m, lo, hi in zip(table["mean"], table["low"], table["high"])],
-            "gain over the conditional Gaussian": gain,
+            "R²": with_intervals(table, sign=""),
+            "gain over the conditional Gaussian": with_intervals(table, "gain", ("gain_low", "gain_high")),
             "seconds": table["seconds"].map("{:.3g}".format),
             "on the frontier": table["on_frontier"].map({True: "yes", False: ""}),
             "splits": table["n_splits"],
@@ -124,9 +123,7 @@ def rate_table(results: pd.DataFrame) -> pd.DataFrame:
 
 def show_rates(table: pd.DataFrame) -> pd.DataFrame:
     """Methods × missing rates, the best at one half first."""
-    cells = table.assign(
-        cell=[with_interval(*row, "") for row in table[["mean", "low", "high"]].itertuples(index=False)]
-    )
+    cells = table.assign(cell=with_intervals(table, sign=""))
     wide = cells.pivot(index="label", columns="missing_rate", values="cell")
     middle = table.loc[(table["missing_rate"] - 0.5).abs().groupby(table["label"]).idxmin()].set_index("label")["mean"]
     wide = wide.loc[middle.sort_values(ascending=False).index]
@@ -152,9 +149,7 @@ def say_monotone(table: pd.DataFrame) -> str:
 
 def show_scales(table: pd.DataFrame) -> pd.DataFrame:
     """Methods × scales of expression; `table` of `frontier_table`, one scenario and missing rate."""
-    cells = table.assign(
-        cell=[with_interval(*row, "") for row in table[["mean", "low", "high"]].itertuples(index=False)]
-    )
+    cells = table.assign(cell=with_intervals(table, sign=""))
     wide = cells.pivot(index="label", columns="transform", values="cell").rename(columns=_SCALES)
     return wide[[name for name in _SCALES.values() if name in wide]].rename_axis("method").reset_index()
 
@@ -214,12 +209,11 @@ def ingredient_table(results: pd.DataFrame, plan: Mapping[str, Sequence[Trial]],
 
 def show_ingredients(table: pd.DataFrame) -> pd.DataFrame:
     """An ingredient table as a reader wants it."""
-    effect = [with_interval(*row) for row in table[["effect", "low", "high"]].itertuples(index=False)]
     return pd.DataFrame(
         {
             "change": table["change"].replace("", "none (the whole)"),
             "R²": table["mean"].map("{:.3f}".format),
-            "effect": effect,
+            "effect": with_intervals(table, "effect"),
             "seconds": table["seconds"].map("{:.0f}".format),
             "splits": table["n_splits"],
         }

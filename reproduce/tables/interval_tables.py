@@ -13,7 +13,7 @@ from reproduce.experiments.downstream import COMPLETE, N_DRAWS, WAYS
 from reproduce.experiments.intervals import CONFORMAL, CORRELATION, LEVELS, OWN
 from reproduce.hypotheses import corrected_t, holm, overlap_ratio
 from reproduce.tables.missingness_tables import percent
-from reproduce.tables.summaries import label_of, with_interval
+from reproduce.tables.summaries import label_of, with_intervals
 
 #: How far coverage may be from what is promised.
 TOLERANCE = 0.02
@@ -104,8 +104,8 @@ def gene_coverage_table(results: pd.DataFrame) -> pd.DataFrame:
 def show_coverage(table: pd.DataFrame, *, tissue: str = ALL_TISSUES) -> pd.DataFrame:
     """`coverage_table` as a reader wants it: a row per method and rate, a column per level."""
     chosen = table[table["tissue"] == tissue]
-    cells = [with_interval(row.coverage, row.low, row.high, sign="") for row in chosen.itertuples()]
-    wide = chosen.assign(cell=cells).pivot(index=_KEYS, columns="nominal", values="cell")
+    cells = chosen.assign(cell=with_intervals(chosen, "coverage", sign=""))
+    wide = cells.pivot(index=_KEYS, columns="nominal", values="cell")
     wide.columns = [f"inside {percent(level)} intervals [95 %]" for level in wide.columns]
     shown = wide.reset_index()
     names = [name_of(*pair) for pair in zip(shown["method"], shown["variant"], strict=True)]
@@ -120,8 +120,7 @@ def show_quality(table: pd.DataFrame) -> pd.DataFrame:
     shown["missing rate"] = table["missing_rate"].map(percent)
     names = {"width": "width in sd", "score": "interval score in sd", "correlation": "correlation of |error| with sd"}
     for prefix, name in names.items():
-        cells = zip(table[prefix], table[f"{prefix}_low"], table[f"{prefix}_high"], strict=True)
-        shown[f"{name} [95 %]"] = [with_interval(*cell, sign="") for cell in cells]
+        shown[f"{name} [95 %]"] = with_intervals(table, prefix, (f"{prefix}_low", f"{prefix}_high"), "")
     return pd.DataFrame(shown | {"splits": table["n_splits"]})
 
 
@@ -295,8 +294,7 @@ def show_downstream(table: pd.DataFrame) -> pd.DataFrame:
     }
     shown = {"question": table["question"], "holes": table["way"]}
     for metric, name in numbers.items():
-        cells = zip(table[metric], table[f"{metric}_low"], table[f"{metric}_high"], strict=True)
-        shown[name] = [with_interval(*cell, sign="") for cell in cells]
+        shown[name] = with_intervals(table, metric, (f"{metric}_low", f"{metric}_high"), "")
     for name in CORRECTIONS:
         parts = zip(*(table[f"{kind}_{name}"] for kind in ("significant", "false", "missed")), strict=True)
         shown[f"genes found ({name}): all / false / missed"] = [f"{a:.1f} / {b:.1f} / {c:.1f}" for a, b, c in parts]

@@ -18,7 +18,7 @@ from reproduce.experiments import ResultsStore
 from reproduce.experiments.missingness import AT_EACH_RATE, METHODS, ONCE, TrainedTrial, missingness_trials
 from reproduce.files import atomic_path
 from reproduce.hypotheses import MARGIN, Contrast, corrected_t, overlap_ratio
-from reproduce.tables.summaries import label_of, with_interval
+from reproduce.tables.summaries import label_of, with_interval, with_intervals
 
 #: Robustness compares the score where this much is hidden with the score where half is.
 HALF, MOST = 0.5, 0.9
@@ -231,8 +231,7 @@ def show_mechanisms(table: pd.DataFrame) -> pd.DataFrame:
     shown |= {"method": table["method"].map(label_of), "network trained": table["training"].replace("", "–")}
     for prefix, name in names.items():
         sign = "+" if prefix == "bias" else ""
-        cells = zip(table[prefix], table[f"{prefix}_low"], table[f"{prefix}_high"], strict=True)
-        shown[name] = [with_interval(*cell, sign=sign) for cell in cells]
+        shown[name] = with_intervals(table, prefix, (f"{prefix}_low", f"{prefix}_high"), sign)
     return pd.DataFrame(shown)
 
 
@@ -397,9 +396,7 @@ def _show_differences(table: pd.DataFrame, keys: list[str], names: dict[str, str
     shown = _in_words(table)[keys]
     for column, name in names.items():
         shown = shown.assign(**{name: table[column].map("{:.3f}".format)})
-    cells = zip(table["difference"], table["low"], table["high"], strict=True)
-    differences = [with_interval(*cell) for cell in cells]
-    return shown.assign(**{"difference [95 %]": differences, "splits": table["n_splits"]})
+    return shown.assign(**{"difference [95 %]": with_intervals(table, "difference"), "splits": table["n_splits"]})
 
 
 def say_robustness(table: pd.DataFrame) -> str:

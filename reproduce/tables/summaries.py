@@ -137,6 +137,14 @@ def with_interval(mean: float, low: float, high: float, sign: str = "+") -> str:
     return f"{mean:{sign}.3f}{interval}"
 
 
+def with_intervals(
+    table: pd.DataFrame, value: str = "mean", ends: tuple[str, str] = ("low", "high"), sign: str = "+"
+) -> list[str]:
+    """`with_interval` row by row, of the columns named."""
+    rows = table[[value, *ends]].itertuples(index=False, name=None)
+    return [with_interval(*row, sign) for row in rows]
+
+
 def interval_text(low: float, high: float, sign: str = "") -> str:
     """An interval, never broken over two lines."""
     return f"[{low:{sign}.3f},\u00a0{high:{sign}.3f}]"
@@ -243,7 +251,6 @@ def show_verdicts(table: pd.DataFrame) -> pd.DataFrame:
         f"{label_of(row.challenger)} − {label_of(row.rival) if row.rival else 'gene means'}" if row.challenger else "–"
         for row in table.itertuples()
     ]
-    effect = [with_interval(row.effect, row.low, row.high) for row in table.itertuples()]
     p_values = zip(table["p_supported_holm"], table["p_refuted_holm"], strict=True)
     return pd.DataFrame(
         {
@@ -251,7 +258,7 @@ def show_verdicts(table: pd.DataFrame) -> pd.DataFrame:
             "claim": table["statement"],
             "verdict": table["verdict"],
             "decisive contrast": decisive,
-            "difference in R² [95 %]": effect,
+            "difference in R² [95 %]": with_intervals(table, "effect"),
             "margin": table["margin"].map("{:.2f}".format),
             "p of support, of refutation (Holm)": [f"{_p_value(p)}, {_p_value(q)}" for p, q in p_values],
             "splits": table["n_splits"],
