@@ -8,6 +8,7 @@ PRESET ?= quick
 DATA ?= auto
 PYTEST_ARGS ?=
 PYTHON ?=
+QUICK ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,8 +37,8 @@ lint: $(STAMP)  ## ruff, and no outputs in committed notebooks
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
 
-bench: $(STAMP)  ## time the methods
-	@$(BIN)/python -m reproduce bench
+bench: $(STAMP)  ## time the methods into build/benchmarks/ (QUICK=--quick: 3 minutes)
+	@$(BIN)/python -m reproduce bench $(QUICK)
 
 readme: $(STAMP)  ## write what README, DEVIATIONS and data/README show of results/
 	@$(BIN)/python -m reproduce readme

@@ -15,6 +15,8 @@ from typing import Any
 import pandas as pd
 
 from reproduce import claims
+from reproduce.benchmarks.shown import NOT_MEASURED, full_rows, say_machines, show_benchmarks
+from reproduce.benchmarks.table import read_benchmarks
 from reproduce.errors import ConfigError, DataFormatError
 from reproduce.files import write_text
 from reproduce.imputers.advice import COLUMNS as ADVICE_COLUMNS
@@ -146,9 +148,22 @@ def simulation(results: Path, figures: Path, document: Path) -> str:
     return markdown_table(effects.show_simulation(effects.simulation_beside_real(*both)))
 
 
+def benchmarks(results: Path, figures: Path, document: Path) -> str:
+    """How fast the methods are, from the full benchmark's table, where there is one."""
+    from reproduce.benchmarks import PARTS as MEASURED
+
+    table, machines = read_benchmarks(results)
+    if full_rows(table).empty:
+        return NOT_MEASURED
+    again = "`.venv/bin/reproduce bench --results results`, then `make readme`, measures and writes it again."
+    said = f"{say_machines(table, machines, list(MEASURED))} {again}"
+    return "\n\n".join([markdown_table(show_benchmarks(table)), said])
+
+
 DOCUMENT_PARTS = (
     Part("README.md", "results", headline),
     Part("README.md", "advice", advice),
+    Part("README.md", "benchmarks", benchmarks),
     Part("DEVIATIONS.md", "measured effects", measured_effects),
     Part("DEVIATIONS.md", "ablations", ablations),
     Part("data/README.md", "embedded beside real", simulation),

@@ -1,0 +1,7 @@
+"""One measurement in a process of its own, started by `reproduce.benchmarks.processes`; never a benchmark by itself."""
+
+import sys
+
+from reproduce.benchmarks.processes import main
+
+main(sys.argv[1:])
