@@ -12,6 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from reproduce.experiments.trials import ORACLE
 from reproduce.plots import colour_of, new_figure
 from reproduce.tables.frontier_tables import SCENARIO_WORDS
+from reproduce.tables.summaries import SCENARIO_TITLES
 
 
 def frontier(table: pd.DataFrame, ax: Axes, *, depth: float = 0.2) -> Axes:
@@ -84,7 +85,7 @@ def frontier_panels(table: pd.DataFrame) -> Figure:
     fig, axes = new_figure(len(scenarios), width=5.2, height=4.2, squeeze=False)
     for scenario, ax in zip(scenarios, axes[0], strict=True):
         frontier(table[table["scenario"] == scenario], ax)
-        ax.set_title({"in_place": "In place", "inductive": "Inductive"}[scenario])
+        ax.set_title(SCENARIO_TITLES[scenario])
     return fig
 
 

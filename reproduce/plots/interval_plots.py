@@ -16,8 +16,8 @@ from reproduce.experiments.intervals import OWN
 from reproduce.plots import colour_of, new_figure
 from reproduce.tables.interval_tables import ALL_TISSUES, TOLERANCE, name_of
 from reproduce.tables.missingness_tables import percent
+from reproduce.tables.summaries import SCENARIO_TITLES
 
-SCENARIOS = {"inductive": "Inductive", "in_place": "In place"}
 _BAND = "0.93"
 _DOTS = "#0072B2"
 
@@ -127,11 +127,11 @@ def interval_panels(coverage: pd.DataFrame, genes: pd.DataFrame) -> Figure:
         that at the missing rate nearest to one half.
     """
     missing_rate = min(genes["missing_rate"].unique(), key=lambda rate: abs(rate - 0.5))
-    scenarios = [name for name in SCENARIOS if (coverage["scenario"] == name).any()]
+    scenarios = [name for name in SCENARIO_TITLES if (coverage["scenario"] == name).any()]
     fig, axes = new_figure(3, len(scenarios), width=4.2, height=3.3, squeeze=False)
     for scenario, (left, middle, right) in zip(scenarios, axes, strict=True):
         of_scenario = coverage[coverage["scenario"] == scenario]
-        calibration(of_scenario, left).set_title(SCENARIOS[scenario])
+        calibration(of_scenario, left).set_title(SCENARIO_TITLES[scenario])
         coverage_by_rate(of_scenario, middle)
         gene_coverage(genes[genes["scenario"] == scenario], right, missing_rate=missing_rate)
         left.get_legend().remove()

@@ -21,6 +21,8 @@ from reproduce.metrics import METRICS
 from reproduce.preprocessing import ExpressionTransform
 
 PAPER_REPORTED = Path(__file__).parents[2] / "results" / "paper_reported.csv"
+#: Above panels and tables.
+SCENARIO_TITLES = {"inductive": "Inductive", "in_place": "In place"}
 SOURCES = ("paper", "reference notebook", "student study")  # of what stands in that file
 _CONFIGURATION = [
     "scenario",
