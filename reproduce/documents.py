@@ -96,7 +96,6 @@ def headline(results: Path, figures: Path, document: Path) -> str:
     """README's results: which data, the claims with verdicts, the headline table and figure."""
     findings = read_findings(results)
     run = findings.run
-    figure = Path(os.path.relpath(_existing(figures / f"{HEADLINE_FIGURE}.png"), document.parent)).as_posix()
     kind = "Real data" if run.is_real else "Simulated data, not measurements"
     table = claims.show_claims(findings.claims)[["id", "claim", "verdict", "effect [95 %]"]]
     tests = claims.show_tests(findings.claims)
@@ -110,7 +109,7 @@ def headline(results: Path, figures: Path, document: Path) -> str:
             "R² at 50 % missing, ours (mean over donor splits ± half of its 95 % interval) beside the paper's "
             "(other genes, 49 tissues: compare the order of methods, not the values):",
             markdown_table(summaries.show_headline(findings.headline)),
-            f"![R² of each method, ours beside the paper's]({figure})",
+            figure_link(figures / f"{HEADLINE_FIGURE}.png", document, "R² of each method, ours beside the paper's"),
         ]
     )
 
@@ -118,12 +117,11 @@ def headline(results: Path, figures: Path, document: Path) -> str:
 def advice(results: Path, figures: Path, document: Path) -> str:
     """Which method to use, from the scores against cost."""
     frontier, advised = _table(results, BEYOND), _table(results, f"{BEYOND}-advice")
-    figure = Path(os.path.relpath(_existing(figures / f"{BEYOND}.png"), document.parent)).as_posix()
     return "\n\n".join(
         [
             frontier_tables.say_frontier(frontier),
             markdown_table(frontier_tables.show_advice(advised)),
-            f"![R² of every method against its cost]({figure})",
+            figure_link(figures / f"{BEYOND}.png", document, "R² of every method against its cost"),
         ]
     )
 
@@ -178,6 +176,11 @@ def markdown_table(table: pd.DataFrame) -> str:
 
     rows = [line(row) for row in table.itertuples(index=False)]
     return "\n".join([line(table.columns), line("---" for _ in table.columns), *rows])
+
+
+def figure_link(figure: Path, document: Path, shows: str) -> str:
+    """A figure in Markdown, from where the document lies; `shows` is for those who do not see it."""
+    return f"![{shows}]({Path(os.path.relpath(_existing(figure), document.parent)).as_posix()})"
 
 
 def _trials(results: Path, part: str) -> pd.DataFrame:
