@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from reproduce import claims
+from reproduce.benchmarks import PARTS as MEASURED_PARTS
 from reproduce.benchmarks.shown import NOT_MEASURED, full_rows, say_machines, show_benchmarks
 from reproduce.benchmarks.table import read_benchmarks
 from reproduce.errors import ConfigError, DataFormatError
@@ -148,13 +149,11 @@ def simulation(results: Path, figures: Path, document: Path) -> str:
 
 def benchmarks(results: Path, figures: Path, document: Path) -> str:
     """How fast the methods are, from the full benchmark's table, where there is one."""
-    from reproduce.benchmarks import PARTS as MEASURED
-
     table, machines = read_benchmarks(results)
     if full_rows(table).empty:
         return NOT_MEASURED
     again = "`.venv/bin/reproduce bench --results results`, then `make readme`, measures and writes it again."
-    said = f"{say_machines(table, machines, list(MEASURED))} {again}"
+    said = f"{say_machines(table, machines, list(MEASURED_PARTS))} {again}"
     return "\n\n".join([markdown_table(show_benchmarks(table)), said])
 
 

@@ -1,0 +1,72 @@
+"""README's block: says that nothing was measured, quotes full rows only, and names machine and what is absent."""
+
+import pytest
+
+from reproduce import benchmarks
+from reproduce.benchmarks import PARTS
+from reproduce.benchmarks.processes import Way
+from reproduce.benchmarks.shown import NOT_MEASURED, say_machines, show_benchmarks
+from reproduce.benchmarks.table import Repeat, Subject, read_benchmarks, store_part, table_row
+from reproduce.documents import benchmarks as block
+
+MACHINE = {
+    "processor": "A processor",
+    "cores": 2,
+    "memory_gb": 8.0,
+    "system": "Linux x86_64",
+    "python": "3.11.9",
+    "libraries": {"tensorflow": "2.21.0", "numpy": "2.4"},
+    "blas": [{"name": "openblas", "version": "0.3", "threads": 1}] * 2,
+}
+
+
+def rows(part: str, *, quick: bool, seconds: float = 2.5) -> list[dict]:
+    subject = Subject(part, "PMI", "pmi", 15_201, 65, 0.5, Way("a:b"), "Keras", Way("c:d"), required=4, required_gb=2)
+    own = {"seconds": seconds, "cpu_seconds": 2.0, "peak_memory_gb": 1.0, "r2": 0.7}
+    return [table_row(subject, [Repeat(own, own | {"seconds": 5 * seconds, "r2": 0.6})], quick=quick)]
+
+
+def test_nothing_measured_is_said(tmp_path):
+    assert block(tmp_path, tmp_path, tmp_path) == NOT_MEASURED
+
+
+def test_quick_figures_are_never_quoted(tmp_path):
+    store_part(tmp_path, "networks", rows("networks", quick=True, seconds=77.0), MACHINE)
+    assert block(tmp_path, tmp_path, tmp_path) == NOT_MEASURED
+    store_part(tmp_path, "networks", rows("networks", quick=False), MACHINE)
+    assert "77" not in block(tmp_path, tmp_path, tmp_path)
+
+
+def test_a_row_says_what_was_asked_for_and_what_was_found(tmp_path):
+    store_part(tmp_path, "networks", rows("networks", quick=False), MACHINE)
+    (row,) = show_benchmarks(read_benchmarks(tmp_path)[0]).to_dict("records")
+    assert row == {
+        "what": "PMI",
+        "rows × genes": "15,201 × 65",
+        "ours": "2.5 s",
+        "against": "Keras: 12.5 s",
+        "times faster": "5.0",
+        "asked for": "≥ 4 times, ≤ 2 GB",
+        "peak memory": "1.00 GB",
+        "R²": "0.700 (0.600)",
+    }
+
+
+def test_machines_and_what_is_absent_are_named(tmp_path):
+    store_part(tmp_path, "networks", rows("networks", quick=False), MACHINE)
+    text = block(tmp_path, tmp_path, tmp_path)
+    assert "A processor, 2 cores, 8 GB" in text and "(openblas on 1 thread(s))" in text and "bench --results" in text
+    assert "Not measured: grids, imputers, transcriptome, larger than memory." in text
+    store_part(tmp_path, "grids", rows("grids", quick=False), MACHINE | {"processor": "Another"})
+    table, machines = read_benchmarks(tmp_path)
+    said = say_machines(table, machines, list(PARTS))
+    assert "on A processor" in said and ": networks; on Another" in said and ": grids." in said
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_readme_s_command_knows_every_part(name, capsys):
+    from reproduce import cli
+
+    with pytest.raises(SystemExit):
+        cli.main(["bench", "--help"])
+    assert name in capsys.readouterr().out.replace("\n", "") and benchmarks.PARTS[name](quick=True)
