@@ -1,0 +1,360 @@
+"""Turns measurements of cost into curves, exponents and sentences; never runs a method and never draws.
+
+Seconds are those of the processor, of one thread: on a machine with nothing else to do they are those of the clock,
+and where other work runs beside they still tell what the method asks for.
+
+**Exponents.** The slope of log seconds on log size by least squares, each size counted once (median over repeats). For
+genes and samples: over the upper half of the sizes (three at least, where there are three), and of these only over
+those that take `GROWN` times as long as the least of all sizes did, if two at least do. A cost that does not grow is
+no more than that least time, so it is at most half of what is left. Where fewer sizes have grown so far, the fixed
+cost dominates: the slope of the upper half stands, and says so. For the fraction hidden: over all rates, on the share
+of entries that is known. Intervals are Student's at 95 %, given from three sizes on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from reproduce.errors import DataFormatError
+from reproduce.experiments.costs import duration
+from reproduce.experiments.scaling import AXES, BASE, LEFT_OUT
+from reproduce.experiments.scaling_process import NETWORK_METHODS
+from reproduce.tables.summaries import label_of
+
+#: A size shows growth if it takes this many times as long as the least time of all.
+GROWN = 2.0
+#: The paper's largest matrix.
+GENOME_SAMPLES, GENOME_GENES = 15_201, 12_557
+AXIS_WORDS = {"n_genes": "genes", "n_samples": "samples", "missing_rate": "share known"}
+COMMITTED = Path(__file__).parents[2] / "results"
+BENCHMARKS = "benchmarks.csv"
+_BENCHMARK_COLUMNS = {
+    "part": "part", "subject": "subject", "against": "against", "rows": "rows", "genes": "genes", "seconds": "seconds",
+    "against_seconds": "seconds of the other", "times_faster": "times faster", "peak_memory_gb": "peak memory, GB",
+}  # fmt: skip
+
+
+# --- curves ---
+
+
+def size_table(measurements: pd.DataFrame) -> pd.DataFrame:
+    """Cost of every method at every size of every axis, the base size in each.
+
+    Parameters
+    ----------
+    measurements : DataFrame
+        Of `reproduce.experiments.scaling.run_scaling`.
+
+    Returns
+    -------
+    DataFrame
+        Columns axis, method, size (genes, samples, or share known), n_samples, n_genes, missing_rate, seconds
+        (processor, fit and imputing; median over repeats), low, high (least and most), clock_seconds, peak_memory_gb
+        (most), r2 (mean), n_repeats, status, estimated_seconds, note. A size without any measurement that went well
+        has NaN but for the estimate.
+    """
+    rows = []
+    for axis in AXES:
+        part = measurements[measurements["axis"].isin([BASE, axis])]
+        sizes = 1 - part["missing_rate"] if axis == "missing_rate" else part[axis].astype(float)
+        for (method, size), group in part.assign(size=sizes.round(6)).groupby(["method", "size"], sort=False):
+            rows.append({"axis": axis, "method": method, "size": size} | _summary(group))
+    columns = ["axis", "method", "size", *_summary(measurements.head(0))]
+    table = pd.DataFrame(rows, columns=columns)
+    place = {name: i for i, name in enumerate(dict.fromkeys(measurements["method"]))}
+    table["place"] = table["method"].map(place)
+    table["axis_place"] = table["axis"].map(AXES.index)
+    return table.sort_values(["axis_place", "place", "size"], ignore_index=True).drop(columns=["place", "axis_place"])
+
+
+def _summary(group: pd.DataFrame) -> dict[str, object]:
+    good = group[group["status"] == "ok"]
+    seconds = (good["fit_processor_seconds"] + good["impute_processor_seconds"]).astype(float)
+    clock = (good["fit_seconds"] + good["impute_seconds"]).astype(float)
+    worst = group[group["status"] != "ok"]
+    told = good if len(good) else worst
+    return {
+        **{key: group[key].iloc[0] if len(group) else None for key in ("n_samples", "n_genes", "missing_rate")},
+        "seconds": seconds.median(), "low": seconds.min(), "high": seconds.max(), "clock_seconds": clock.median(),
+        "peak_memory_gb": good["peak_memory_gb"].astype(float).max(), "r2": good["r2"].astype(float).mean(),
+        "n_repeats": len(good), "status": told["status"].iloc[0] if len(told) else "",
+        "estimated_seconds": np.nan if len(good) else worst["estimated_seconds"].astype(float).max(),
+        "note": told["note"].iloc[0] if len(told) else "",
+    }  # fmt: skip
+
+
+# --- exponents ---
+
+
+def exponent_table(sizes: pd.DataFrame) -> pd.DataFrame:
+    """The power of genes, of samples and of the share known with which each method's time grows; see the module.
+
+    Parameters
+    ----------
+    sizes : DataFrame
+        Of `size_table`.
+
+    Returns
+    -------
+    DataFrame
+        Columns axis, method, exponent, low, high (95 %; NaN below three sizes), n_sizes, smallest, largest (of the
+        sizes used), largest_seconds, fixed_cost (whether the cost that does not grow dominates).
+    """
+    rows = []
+    for (axis, method), curve in sizes[sizes["status"] == "ok"].groupby(["axis", "method"], sort=False):
+        curve = curve.sort_values("size")
+        used, fixed = _asymptotic(curve) if axis != "missing_rate" else (curve, False)
+        slope = _slope(np.log(used["size"]), np.log(used["seconds"]))
+        ends = (len(used), used["size"].min(), used["size"].max(), curve["seconds"].iloc[-1])
+        rows.append((axis, method, *slope, *ends, fixed))
+    columns = ["axis", "method", "exponent", "low", "high", "n_sizes", "smallest", "largest", "largest_seconds"]
+    return pd.DataFrame(rows, columns=[*columns, "fixed_cost"])
+
+
+def _asymptotic(curve: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
+    """The sizes that the exponent is read from, and whether a fixed cost dominates even there."""
+    upper = curve.iloc[-max(min(3, len(curve)), (len(curve) + 1) // 2) :]
+    grown = upper[upper["seconds"] >= GROWN * curve["seconds"].min()]
+    return (grown, False) if len(grown) >= 2 else (upper, True)
+
+
+def _slope(x: pd.Series, y: pd.Series) -> tuple[float, float, float]:
+    """Slope by least squares with its 95 % interval."""
+    if len(x) < 2:
+        return np.nan, np.nan, np.nan
+    fit = stats.linregress(x, y)
+    if len(x) < 3:
+        return float(fit.slope), np.nan, np.nan
+    half = stats.t.ppf(0.975, len(x) - 2) * fit.stderr
+    return float(fit.slope), float(fit.slope - half), float(fit.slope + half)
+
+
+# --- one row a method ---
+
+
+def cost_table(sizes: pd.DataFrame, exponents: pd.DataFrame, measurements: pd.DataFrame) -> pd.DataFrame:
+    """One row a method: the base size, three exponents, and what a whole genome would take.
+
+    Parameters
+    ----------
+    sizes, exponents, measurements : DataFrame
+        Of `size_table`, `exponent_table` and `reproduce.experiments.scaling.run_scaling`.
+
+    Returns
+    -------
+    DataFrame
+        Columns method, seconds, r2, peak_memory_gb (all at the base size), status, note (of the base), most_memory_gb
+        (of all sizes), for each axis AXIS, AXIS_low, AXIS_high, AXIS_fixed, genome_seconds (extrapolated:
+        NaN without both exponents), genome_factor (times and divided by which its interval reaches), hyperparameters.
+    """
+    by_key = exponents.set_index(["axis", "method"])
+    base = _base_rows(sizes, measurements)
+    rows = []
+    for method in dict.fromkeys(measurements["method"]):
+        at_base, own = base.loc[method], sizes[sizes["method"] == method]
+        row = {"method": method, **at_base[["seconds", "r2", "peak_memory_gb", "status", "note"]]}
+        row |= {"most_memory_gb": own["peak_memory_gb"].max()}
+        found = {axis: by_key.loc[(axis, method)] for axis in AXES if (axis, method) in by_key.index}
+        for axis in AXES:
+            names = {"": "exponent", "_low": "low", "_high": "high", "_fixed": "fixed_cost"}
+            row |= {f"{axis}{end}": found[axis][key] if axis in found else np.nan for end, key in names.items()}
+        seconds, factor = _whole_genome(at_base, found)
+        changed = measurements.loc[measurements["method"] == method, "hyperparameters"].iloc[0]
+        rows.append(row | {"genome_seconds": seconds, "genome_factor": factor, "hyperparameters": changed})
+    return pd.DataFrame(rows)
+
+
+def _base_rows(sizes: pd.DataFrame, measurements: pd.DataFrame) -> pd.DataFrame:
+    base = measurements[measurements["axis"] == BASE].iloc[0]
+    same = np.logical_and.reduce([sizes[key] == base[key] for key in ("n_samples", "n_genes", "missing_rate")])
+    return sizes[same & (sizes["axis"] == AXES[0])].set_index("method")
+
+
+def _whole_genome(base: pd.Series, found: dict[str, pd.Series]) -> tuple[float, float]:
+    """Seconds at 15,201 × 12,557, from the largest number of genes measured on, and the factor of its interval.
+
+    Time is taken for a product of powers of genes and of samples; a power below 0 is taken for 0.
+    """
+    if not all(axis in found and np.isfinite(found[axis]["exponent"]) for axis in ("n_genes", "n_samples")):
+        return np.nan, np.nan
+    genes, samples = found["n_genes"], found["n_samples"]
+    steps = np.log([GENOME_GENES / genes["largest"], GENOME_SAMPLES / base["n_samples"]])
+    powers = np.maximum([genes["exponent"], samples["exponent"]], 0.0)
+    halves = np.array([(each["high"] - each["low"]) / 2 for each in (genes, samples)])
+    return float(genes["largest_seconds"] * np.exp(steps @ powers)), float(np.exp(np.linalg.norm(steps * halves)))
+
+
+def show_costs(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of `cost_table` as a reader wants it."""
+    shown = pd.DataFrame({"method": table["method"].map(label_of)})
+    measured = table["status"] == "ok"
+    shown["seconds"] = [f"{s:.3g}" if ok else note for s, ok, note in zip(table["seconds"], measured, table["note"])]
+    shown["R²"] = [_number(value, ".3f") for value in table["r2"]]
+    shown["peak memory, GB"] = [_number(value, ".2f") for value in table["peak_memory_gb"]]
+    for axis, words in AXIS_WORDS.items():
+        ends = (table[f"{axis}{end}"] for end in ("", "_low", "_high", "_fixed"))
+        shown[f"power of {words}"] = [_power(*values) for values in zip(*ends)]
+    seconds, factor = table["genome_seconds"], table["genome_factor"]
+    shown[f"would take at {GENOME_SAMPLES:,} × {GENOME_GENES:,}"] = [
+        _extrapolated(*two) for two in zip(seconds, factor)
+    ]
+    return shown
+
+
+def _number(value: float, style: str) -> str:
+    return "–" if pd.isna(value) else format(value, style)
+
+
+def _power(exponent: float, low: float, high: float, fixed: float) -> str:
+    if pd.isna(exponent):
+        return "–"
+    interval = "" if pd.isna(low) else f" [{low:.2f}, {high:.2f}]"
+    return f"{exponent:.2f}{interval}{' (fixed cost)' if fixed else ''}"
+
+
+def _extrapolated(seconds: float, factor: float) -> str:
+    if pd.isna(seconds):
+        return "–"
+    return f"{duration(seconds)}" + (f" (×/÷ {factor:.2g})" if np.isfinite(factor) and factor < 1000 else "")
+
+
+def skipped_table(sizes: pd.DataFrame) -> pd.DataFrame:
+    """Sizes that were not measured, or not to the end: method, axis, size, and why."""
+    return sizes.loc[sizes["status"] != "ok", ["method", "axis", "size", "estimated_seconds", "status", "note"]]
+
+
+def show_skipped(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of `skipped_table` as a reader wants it, one row a method and axis."""
+    rows = []
+    for (method, axis), part in table.groupby(["method", "axis"], sort=False):
+        told = "; ".join(
+            f"{row.size_text}: {row.note}"
+            for row in part.assign(size_text=part["size"].map("{:,g}".format)).itertuples()
+        )
+        rows.append((label_of(method), AXIS_WORDS[axis], told))
+    return pd.DataFrame(rows, columns=["method", "varied", "not measured"])
+
+
+# --- sentences ---
+
+
+def say_setting(measurements: pd.DataFrame) -> str:
+    """On which machine, at which base size, and what was left out or shortened."""
+    machines = [name for name in dict.fromkeys(measurements["machine"]) if name]
+    base = measurements[measurements["axis"] == BASE].iloc[0]
+    parts = [
+        f"Measured on {' and '.join(machines) or 'no machine'}, one thread. Base size: {base['n_samples']:,} samples × "
+        f"{base['n_genes']:,} genes, {100 * base['missing_rate']:.0f} % hidden."
+    ]
+    if len(machines) > 1:
+        parts.append("Each method was measured on one of them only; seconds of different methods compare no more.")
+    networks = measurements[measurements["method"].isin(NETWORK_METHODS)].drop_duplicates("method")
+    short = {row.method: row.hyperparameters for row in networks.itertuples() if '"epochs"' in row.hyperparameters}
+    if short:
+        parts.append(f"Trained shorter than by default: {', '.join(f'{label_of(m)} ({h})' for m, h in short.items())}.")
+    parts.append(f"Not measured: {', '.join(map(label_of, LEFT_OUT))}, which needs another cohort.")
+    good = measurements[measurements["status"] == "ok"]
+    clock = (good["fit_seconds"] + good["impute_seconds"]) / (
+        good["fit_processor_seconds"] + good["impute_processor_seconds"]
+    )
+    if len(good):
+        parts.append(f"Clock over processor time: median {clock.median():.2f}, at most {clock.max():.1f}.")
+    return " ".join(parts)
+
+
+def say_skipped(skipped: pd.DataFrame) -> str:
+    """How much was not measured."""
+    if skipped.empty:
+        return "Every size was measured."
+    methods = ", ".join(map(label_of, dict.fromkeys(skipped["method"])))
+    return (
+        f"{len(skipped)} sizes were not measured, of these methods: {methods}. Their curves end open, at the estimate."
+    )
+
+
+def say_quality(sizes: pd.DataFrame) -> str:
+    """Which methods fill no better than a gene's mean somewhere, so that their speed is worth nothing there."""
+    bad = sizes[(sizes["status"] == "ok") & ~(sizes["r2"] > 0)]
+    if bad.empty:
+        return "At every size every method predicts the hidden entries (R² above 0)."
+    told = []
+    for method, part in bad.groupby("method", sort=False):
+        where = ", ".join(
+            f"{size:,g} {AXIS_WORDS[axis]}" for axis, size in part[["axis", "size"]].itertuples(index=False)
+        )
+        told.append(f"{label_of(method)} ({where})")
+    return f"No better than a gene's mean (R² of 0 or less; open circles): {'; '.join(told)}."
+
+
+def say_conclusion(table: pd.DataFrame) -> str:
+    """Who is fastest, how each grows, and who could fill a whole genome; from `cost_table`."""
+    measured = table[table["status"] == "ok"].sort_values("seconds")
+    if measured.empty:
+        return "Nothing was measured."
+    first, last = measured.iloc[0], measured.iloc[-1]
+    lines = [
+        f"- At the base size {label_of(first['method'])} is the quickest ({first['seconds']:.2g} s) and "
+        f"{label_of(last['method'])} the slowest ({last['seconds']:.2g} s)."
+    ]
+    for axis in ("n_genes", "n_samples"):
+        known = measured.dropna(subset=[axis]).sort_values(axis)
+        grown = known[~known[f"{axis}_fixed"].astype(bool)]
+        told = "; ".join(f"{label_of(row['method'])} {row[axis]:.1f}" for _, row in grown.iterrows())
+        fixed = ", ".join(map(label_of, known.loc[known[f"{axis}_fixed"].astype(bool), "method"]))
+        text = f"- Powers of {AXIS_WORDS[axis]}: {told or 'none can be told'}."
+        lines.append(
+            text + (f" Up to the largest size a cost that does not grow dominates for {fixed}." if fixed else "")
+        )
+    genome = measured.dropna(subset=["genome_seconds"]).sort_values("genome_seconds")
+    if len(genome):
+        told = "; ".join(f"{label_of(row['method'])} {duration(row['genome_seconds'])}" for _, row in genome.iterrows())
+        size = f"{GENOME_SAMPLES:,} samples × {GENOME_GENES:,} genes"
+        lines.append(f"- Extrapolated, not measured, to {size}, one thread, memory aside: {told}.")
+    return "\n".join(lines)
+
+
+# --- the benchmark beside it ---
+
+
+def read_benchmarks(folder: str | Path) -> tuple[pd.DataFrame, str]:
+    """The table of `reproduce bench`, of this results folder or else as committed, and where it is from in words.
+
+    Raises
+    ------
+    DataFormatError
+        For a file that is no such table.
+    """
+    here, committed = Path(folder) / BENCHMARKS, COMMITTED / BENCHMARKS
+    path = here if here.exists() else committed
+    if not path.exists():
+        return pd.DataFrame(columns=list(_BENCHMARK_COLUMNS)), ""
+    try:
+        table = pd.read_csv(path)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataFormatError(f"{path} is no table ({error}); run `reproduce bench` again.") from error
+    if absent := [column for column in ("subject", "seconds") if column not in table]:
+        raise DataFormatError(f"{path} lacks the columns {', '.join(absent)}; run `reproduce bench` again.")
+    return table, "of this run" if path == here else "as committed, perhaps from another machine"
+
+
+def show_benchmarks(table: pd.DataFrame) -> pd.DataFrame:
+    """The benchmark's table as a reader wants it."""
+    shown = table[[column for column in _BENCHMARK_COLUMNS if column in table]].rename(columns=_BENCHMARK_COLUMNS)
+    whole = {
+        column: shown[column].map(lambda v: "–" if pd.isna(v) else f"{v:,.0f}")
+        for column in {"rows", "genes"} & set(shown)
+    }
+    shown = shown.assign(**whole)
+    numbers = shown.select_dtypes("number").columns
+    return shown.assign(**{c: shown[c].map(lambda v: "–" if pd.isna(v) else f"{v:.3g}") for c in numbers}).fillna("–")
+
+
+def say_benchmarks(table: pd.DataFrame, where: str) -> str:
+    """Where the benchmark's table is from, or that there is none."""
+    if not where:
+        return f"There is no {BENCHMARKS}, neither in this run's results nor committed; `reproduce bench` makes it."
+    return f"{len(table)} rows, {where}. `reproduce bench` makes them anew."
