@@ -23,16 +23,22 @@ def covariates_of_rows(covariates: Covariates | None, rows: np.ndarray) -> Covar
     return replace(covariates, codes=covariates.codes[rows], numeric=covariates.numeric[rows], donor=donor)
 
 
-def donor_folds(n_rows: int, covariates: Covariates | None, n_folds: int, seed: int) -> np.ndarray:
-    """Fold of each row, int (n_rows,) from 0 on; all rows of a donor fall into one.
-
-    Rows of an unknown donor count as persons of their own. There are fewer folds where there are fewer persons.
-    """
+def person_of_row(n_rows: int, covariates: Covariates | None) -> np.ndarray:
+    """Number of each row's person, int (n_rows,) from 0 on; a row of an unknown donor counts as a person of its own."""
     donors = None if covariates is None else covariates.donor
     names = [f"row {i}" if donors is None or donors[i] is None else f"donor {donors[i]}" for i in range(n_rows)]
-    people, person = np.unique(names, return_inverse=True)
-    order = np.random.default_rng([seed, 2]).permutation(len(people))
-    return (order % min(n_folds, len(people)))[person]
+    return np.unique(names, return_inverse=True)[1]
+
+
+def donor_folds(n_rows: int, covariates: Covariates | None, n_folds: int, seed: int) -> np.ndarray:
+    """Fold of each row, int (n_rows,) from 0 on; all rows of a person fall into one.
+
+    There are fewer folds where there are fewer persons.
+    """
+    person = person_of_row(n_rows, covariates)
+    n_people = int(person.max()) + 1
+    order = np.random.default_rng([seed, 2]).permutation(n_people)
+    return (order % min(n_folds, n_people))[person]
 
 
 def hide_entries(observed: np.ndarray, rates: tuple[float, float], generator: np.random.Generator) -> np.ndarray:
