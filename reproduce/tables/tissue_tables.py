@@ -243,13 +243,6 @@ def blood_label(method: str) -> str:
     return "Donor's blood" if method == "surrogate" else label_of(method)
 
 
-def show_blood(table: pd.DataFrame) -> pd.DataFrame:
-    """`blood_table` as a reader wants it: tissues × methods, the median over genes."""
-    wide = table.pivot(index="tissue", columns="label", values="r2_p50").loc[list(dict.fromkeys(table["tissue"]))]
-    wide.columns.name = None
-    return wide.map("{:.2f}".format).rename(index={"all": "all of them together"}).reset_index()
-
-
 # --- embeddings ---
 
 

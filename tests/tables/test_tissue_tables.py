@@ -154,7 +154,6 @@ def test_blood_beside_the_median(study):
         "in 1 of " in (said := tissue_tables.say_blood(better, tissue_tables.blood_table(better)))
         and "(Spleen)" in said
     )
-    assert tissue_tables.show_blood(table)["tissue"].iloc[0] == "all of them together"
 
 
 def test_what_is_said_of_clusters_follows_the_table():
