@@ -110,6 +110,13 @@ class JoinReport:
     genes: tuple[str, ...]
     lost: dict[str, dict[str, tuple[str, ...]]]
 
+    def to_frame(self) -> pd.DataFrame:
+        """One row per cohort and lost gene; columns ``cohort``, ``gene``, ``absent_from``."""
+        rows = [
+            (cohort, gene, ", ".join(absent)) for cohort, genes in self.lost.items() for gene, absent in genes.items()
+        ]
+        return pd.DataFrame(rows, columns=["cohort", "gene", "absent_from"])
+
     def __str__(self) -> str:
         parts = [f"{cohort} gives up {', '.join(genes)}" for cohort, genes in self.lost.items() if genes]
         return f"{len(self.genes)} genes in common" + (f"; {'; '.join(parts)}" if parts else "")
