@@ -6,7 +6,7 @@ wrong is caught here once, so that every method answers alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
 
 import numpy as np
@@ -16,6 +16,9 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 
 from reproduce.errors import ConfigError, CovariateError, DataFormatError
 from reproduce.imputers._covariates import CovariateEncoder, Covariates
+
+#: Bound on temporary arrays in double precision, bytes; the matrix itself may be many times larger.
+BLOCK_BYTES = 64 * 2**20
 
 
 class ExpressionImputer(TransformerMixin, BaseEstimator):
@@ -115,15 +118,18 @@ class ExpressionImputer(TransformerMixin, BaseEstimator):
         X_checked, rows = self._checked(X, reset=False)
         self._check_rows(covariates, rows, len(X_checked))
         encoded = self._encoded(covariates)
-        missing = np.isnan(X_checked)
         filled = X_checked.copy()
-        if missing[:, ~self.varying_].any():
-            filled = np.where(missing, self.center_.astype(filled.dtype), filled)
-        if missing[:, self.varying_].any():
+        for part in _blocks(*filled.shape):
+            block = filled[part]  # a view
+            np.copyto(block, self.center_.astype(filled.dtype), where=np.isnan(block) & ~self.varying_)
+        if self.varying_.any() and np.isnan(filled).any():
             Z_hat = self._imputed(self._standardised(X_checked), encoded)
-            values = self.center_[self.varying_] + self.scale_[self.varying_] * Z_hat
-            holes = missing[:, self.varying_]
-            filled[:, self.varying_] = np.where(holes, values.astype(filled.dtype), filled[:, self.varying_])
+            varying = np.flatnonzero(self.varying_)
+            center, scale = self.center_[varying], self.scale_[varying]
+            for part in _blocks(*filled.shape):
+                known = filled[part][:, varying]
+                values = (center + scale * Z_hat[part]).astype(filled.dtype)
+                filled[part, varying] = np.where(np.isnan(known), values, known)
         return filled
 
     def fit_transform(self, X, y=None, *, covariates: pd.DataFrame | None = None):
@@ -223,23 +229,31 @@ class ExpressionImputer(TransformerMixin, BaseEstimator):
                 f"{unknown.sum()} gene(s) have no known entry in the rows to fit, such as {self._gene(first)!r}; "
                 "leave them out or fit on rows that have them."
             )
-        X = X.astype(np.float64, copy=False)
-        low, high = np.nanmin(X, axis=0), np.nanmax(X, axis=0)
-        # differences of a few units in the last place are rounding of one constant, not variation
-        self.varying_ = high - low > 8 * np.finfo(np.float64).eps * np.maximum(np.abs(low), np.abs(high))
-        self.center_ = np.where(self.varying_, np.nanmean(X, axis=0), low)
-        self.scale_ = np.where(self.varying_, np.nanstd(X, axis=0), 1.0)
+        self.varying_ = np.zeros(X.shape[1], dtype=bool)
+        self.center_, self.scale_ = np.zeros(X.shape[1]), np.ones(X.shape[1])
+        for genes in _blocks(*X.shape[::-1]):
+            part = X[:, genes].astype(np.float64)
+            low, high = np.nanmin(part, axis=0), np.nanmax(part, axis=0)
+            # differences of a few units in the last place are rounding of one constant, not variation
+            varying = high - low > 8 * np.finfo(np.float64).eps * np.maximum(np.abs(low), np.abs(high))
+            self.varying_[genes] = varying
+            self.center_[genes] = np.where(varying, np.nanmean(part, axis=0), low)
+            self.scale_[genes] = np.where(varying, np.nanstd(part, axis=0), 1.0)
 
     def _standardised(self, X: np.ndarray) -> np.ndarray:
         """Float64 (n_samples, n_varying_genes), a new array."""
-        return (X[:, self.varying_] - self.center_[self.varying_]) / self.scale_[self.varying_]
+        Z = X[:, self.varying_] - self.center_[self.varying_]
+        Z /= self.scale_[self.varying_]
+        return Z
 
     def _imputed(self, Z: np.ndarray, covariates: Covariates | None) -> np.ndarray:
-        observed = ~np.isnan(Z)
-        Z_hat = np.asarray(self._impute(Z.copy(), observed, covariates), dtype=np.float64)
-        if Z_hat.shape != Z.shape or not np.isfinite(Z_hat[~observed]).all():
+        observed, shape = ~np.isnan(Z), Z.shape
+        Z_hat = np.asarray(self._impute(Z, observed.copy(), covariates), dtype=np.float64)
+        if Z_hat.shape != shape or not all(
+            np.isfinite(Z_hat[rows]).all(where=~observed[rows]) for rows in _blocks(*shape)
+        ):
             raise RuntimeError(
-                f"{type(self).__name__} returned shape {Z_hat.shape} for {Z.shape}, or values that are not finite: "
+                f"{type(self).__name__} returned shape {Z_hat.shape} for {shape}, or values that are not finite: "
                 "a defect of the method."
             )
         return Z_hat
@@ -249,6 +263,14 @@ class ExpressionImputer(TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _blocks(length: int, width: int) -> Iterator[slice]:
+    """Consecutive parts of an axis, about equally long, of at most about `BLOCK_BYTES` in double precision each."""
+    # never a narrow one: a sum over the other axis then adds in the same order whatever the parts
+    n_parts = -(-length // max(64, BLOCK_BYTES // (8 * max(width, 1))))
+    bounds = np.linspace(0, length, n_parts + 1, dtype=int)
+    return (slice(start, stop) for start, stop in zip(bounds[:-1], bounds[1:], strict=True))
 
 
 def _refuse_bad_columns(X: pd.DataFrame) -> None:

@@ -112,8 +112,9 @@ class _Sums:
 
     def __init__(self, values: np.ndarray, known: np.ndarray, n_neighbors: int):
         nothing = np.zeros((1, values.shape[1]))
-        self._values = np.vstack([values, nothing])
-        self._known = np.vstack([known, nothing]).astype(np.uint8)
+        # whatever the order of the given arrays: rows are what is read
+        self._values = np.ascontiguousarray(np.vstack([values, nothing]))
+        self._known = np.vstack([known, nothing]).astype(np.uint8, order="C")
         self._k = n_neighbors
 
     def means(self, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.metrics import pairwise
 
 from reproduce.errors import ConfigError, CovariateError
-from reproduce.imputers import knn as knn_module
+from reproduce.imputers import _neighbours
 from reproduce.imputers._missingpy import load_missingpy
 from reproduce.imputers.gaussian import ConditionalGaussianImputer
 from reproduce.imputers.iterative_forest import IterativeForestImputer
@@ -147,7 +147,7 @@ def test_knn_in_place_equals_scikit_learn(rate):
 def test_knn_does_not_depend_on_the_block(monkeypatch, rate):
     X_train, X_test = correlated(rate=rate, seed=1), correlated(n=40, seed=2)
     whole = KNNImputer().fit(X_train).transform(X_test)
-    monkeypatch.setattr(knn_module, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(_neighbours, "BLOCK_BYTES", 1)
     np.testing.assert_allclose(KNNImputer().fit(X_train).transform(X_test), whole, atol=1e-12)
 
 
