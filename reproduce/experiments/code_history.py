@@ -40,18 +40,18 @@ class CodeHistory:
         #: Those that touch the package, newest first.
         self.commits: list[str] = [*self._git(*listed, "--", "reproduce").split(), *oldest]
 
-    def _git(self, *arguments: str, text: str | None = None) -> str:
+    def _git(self, *arguments: str) -> str:
         command = ["git", "-C", str(self.folder), *arguments]
         try:
             # bytes, not text: line ends must not be translated, since a fingerprint is of the file as it is read
-            done = subprocess.run(command, capture_output=True, check=True, input=(text or "").encode())
+            done = subprocess.run(command, capture_output=True, check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             said = getattr(error, "stderr", b"").decode(errors="replace").strip() or str(error)
             raise ConfigError(
                 f"The history of {self.folder} cannot be read ({said}). Older code is known by git alone: work in a "
                 "clone with its history, and name a commit of it."
             ) from error
-        return done.stdout.decode(errors="surrogateescape")
+        return done.stdout.decode()
 
     @cached_property
     def _trees(self) -> list[tuple[str, dict[str, str]]]:
@@ -81,7 +81,7 @@ class CodeHistory:
                     fingerprint_of(module, lambda name, at=blobs: self._parsed(at[name]) if name in at else None),
                     commit,
                 )
-            except SyntaxError:  # committed half-way: nothing can have run by it
+            except (SyntaxError, UnicodeDecodeError):  # committed half-way: nothing can have run by it
                 continue
 
     @cache  # noqa: B019

@@ -57,9 +57,10 @@ class StoredTrial:
         return self.study.fingerprint, trial.scenario, trial.test, trial.mechanism, trial.training_rows
 
     @cached_property
-    def setting(self) -> tuple[str, ...]:
-        """A part of the code may serve one setting alone: hyperparameters, a scale, a decision of the protocol."""
-        return self.study.fingerprint, self.trial.transform, self.trial.config_hash, self.trial.variant
+    def settings(self) -> frozenset[tuple[object, ...]]:
+        """What else some part of the code may serve alone."""
+        names = ("train", "gene_set", "missing_rate", "transform", "config_hash", "variant")
+        return frozenset((self.study.fingerprint, name, getattr(self.trial, name)) for name in names)
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def find_stored(
     history : CodeHistory
     sample : int, default 3
         Trials of every kind (data, scenario, target, mechanism, training rows) that are run again, where there are so
-        many; and at least one of every setting (hyperparameters, scale, protocol).
+        many; and at least one of every missing rate, scale, set of hyperparameters and decision of the protocol.
     seed : int, default 0
         Of the choice.
     methods : iterable of str, optional
@@ -215,7 +216,7 @@ def find_stored(
 
 
 def draw_sample(trials: Iterable[StoredTrial], n: int, seed: int) -> list[StoredTrial]:
-    """At random, `n` of every kind, or all if there are fewer; and one of every setting that has none among them."""
+    """At random, `n` of every kind, or all if there are fewer; then such as have a setting that none of these has."""
     trials = sorted(trials, key=lambda each: each.old_id)  # so that the order of the plan does not matter
     order = [trials[i] for i in np.random.default_rng(seed).permutation(len(trials))]
     chosen, of_kind = [], Counter()
@@ -223,9 +224,9 @@ def draw_sample(trials: Iterable[StoredTrial], n: int, seed: int) -> list[Stored
         of_kind[each.kind] += 1
         if of_kind[each.kind] <= n:
             chosen.append(each)
-    settings = {each.setting for each in chosen}
+    seen = {setting for each in chosen for setting in each.settings}
     for each in order:
-        if each.setting not in settings:
-            settings.add(each.setting)
+        if not each.settings <= seen:
+            seen |= each.settings
             chosen.append(each)
     return chosen
