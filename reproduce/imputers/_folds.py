@@ -48,6 +48,12 @@ def hide_entries(observed: np.ndarray, rates: tuple[float, float], generator: np
     return observed & (generator.random(observed.shape) < rate)
 
 
+def left_out(folds: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each fold, the positions of the rows of all others, to fit, and of its own, which are left out."""
+    for fold in np.unique(folds):
+        yield np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+
+
 def held_out_fits(
     make: Callable[[], ExpressionImputer],
     Z: np.ndarray,
@@ -71,10 +77,8 @@ def held_out_fits(
         Fitted in standardised space: use `impute_standardised`.
     rows : ndarray of int
     """
-    for fold in np.unique(folds):
-        rows = np.flatnonzero(folds != fold)
-        imputer = fit_standardised(make(), Z[rows], covariates_of_rows(covariates, rows))
-        yield imputer, np.flatnonzero(folds == fold)
+    for rest, rows in left_out(folds):
+        yield fit_standardised(make(), Z[rest], covariates_of_rows(covariates, rest)), rows
 
 
 def fit_standardised(imputer: ExpressionImputer, Z: np.ndarray, covariates: Covariates | None) -> ExpressionImputer:

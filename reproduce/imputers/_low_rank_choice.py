@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from reproduce.imputers._covariates import Covariates
-from reproduce.imputers._folds import donor_folds, hide_entries
+from reproduce.imputers._folds import donor_folds, hide_entries, left_out
 from reproduce.imputers._low_rank_groups import FitOptions, Fitted, fit_groups
 
 #: Ranks and weights of the diagonal that are compared, each in rising order.
@@ -75,8 +75,7 @@ def choose(
         Z, observed = Z[:, genes], observed[:, genes]
     folds = donor_folds(len(Z), covariates, FOLDS, seed)
     tasks = []
-    for fold in np.unique(folds):
-        rows, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+    for rows, held in left_out(folds):
         held = generator.permutation(held[np.isin(groups[held], groups[rows])])[:MOST_ROWS]
         if rows.size and held.size:
             hidden = hide_entries(observed[held], HIDDEN if complete else HIDDEN_OF_HOLES, generator)

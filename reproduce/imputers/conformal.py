@@ -26,7 +26,7 @@ from reproduce.imputers._base import (
     check_random_state_value,
 )
 from reproduce.imputers._covariates import UNKNOWN_CATEGORY, Covariates
-from reproduce.imputers._folds import covariates_of_rows, donor_folds, fit_standardised, hide_entries
+from reproduce.imputers._folds import covariates_of_rows, donor_folds, fit_standardised, hide_entries, left_out
 from reproduce.imputers._normal import conditional_mean
 from reproduce.imputers._predictive import PredictiveImputer
 from reproduce.imputers._residual_scale import ResidualQuantiles, ResidualScale, fit_quantiles, fit_scale
@@ -217,8 +217,7 @@ class ConformalImputer(PredictiveImputer):
         """Rows (n,) that entries were hidden of, errors (n, n_genes; NaN where not hidden) and features of them."""
         generator = np.random.default_rng([seed, 3])
         parts, self._fold_gaussians, self._fold_of_row = [], [], {}
-        for fold in np.unique(folds):
-            rest, rows = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        for rest, rows in left_out(folds):
             # a gene that the others do not know, or that is constant there, tells nothing about its errors
             genes = np.flatnonzero(_varies(Z[rest]))
             if not genes.size:
