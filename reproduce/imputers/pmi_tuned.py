@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 
 from reproduce.imputers._base import check_choice, check_integer, check_number, check_random_state_value
 from reproduce.imputers._covariates import UNKNOWN_CATEGORY, Covariates
-from reproduce.imputers._errors import error_factors, relative_errors, symmetric_quantiles
+from reproduce.imputers._error_factors import error_factors, relative_errors, symmetric_quantiles
 from reproduce.imputers._folds import donor_folds, fit_standardised
 from reproduce.imputers._network import rate_range
 from reproduce.imputers._predictive import PredictiveImputer
