@@ -27,11 +27,35 @@ from reproduce.imputers._base import (
 from reproduce.imputers._covariates import UNKNOWN_CATEGORY, Covariates
 
 
-class ChainedEquationsImputer(ExpressionImputer):
-    """What MICE and the iterative forests share: masking of complete rows, covariate predictors, the chain.
+class GeneByGeneImputer(ExpressionImputer):
+    """What imputers that predict one gene after the other share: holes in complete rows, covariates as predictors.
 
-    Subclasses have the constructor arguments ``max_iter``, ``tol``, ``n_nearest_features``, ``missing_rate``,
-    ``use_covariates``, ``unknown_category`` and ``random_state``, and write ``_regression(random_state)``.
+    Subclasses have the constructor arguments ``missing_rate``, ``use_covariates``, ``unknown_category`` and
+    ``random_state``.
+    """
+
+    def _check_parameters(self) -> None:
+        check_number("missing_rate", self.missing_rate, low=0, high=1, open_low=True, open_high=True)
+        check_choice("use_covariates", self.use_covariates, (True, False))
+        check_choice("unknown_category", self.unknown_category, UNKNOWN_CATEGORY)
+        check_random_state_value(self.random_state)
+
+    def _reads_covariates(self) -> bool:
+        return self.use_covariates
+
+    def _holes_to_learn_from(self, shape: tuple[int, int], rng: np.random.RandomState) -> np.ndarray:
+        """Entries of complete rows to hide, bool (n_samples, n_genes), at the rate ``missing_rate``."""
+        hidden = rng.random_sample(shape) < self.missing_rate
+        # a regression needs something to learn from: a gene keeps its values if fewer than two would be left
+        hidden[:, (~hidden).sum(axis=0) < 2] = False
+        return hidden
+
+
+class ChainedEquationsImputer(GeneByGeneImputer):
+    """What MICE and the iterative forests share beside that: the chain.
+
+    Subclasses have the constructor arguments ``max_iter``, ``tol`` and ``n_nearest_features`` as well, and write
+    ``_regression(random_state)``.
 
     Attributes
     ----------
@@ -56,18 +80,12 @@ class ChainedEquationsImputer(ExpressionImputer):
         check_number("tol", self.tol, low=0)
         if self.n_nearest_features is not None:
             check_integer("n_nearest_features", self.n_nearest_features, least=1)
-        check_number("missing_rate", self.missing_rate, low=0, high=1, open_low=True, open_high=True)
-        check_choice("use_covariates", self.use_covariates, (True, False))
-        check_choice("unknown_category", self.unknown_category, UNKNOWN_CATEGORY)
-        check_random_state_value(self.random_state)
-
-    def _reads_covariates(self) -> bool:
-        return self.use_covariates
+        super()._check_parameters()
 
     def _fit(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> None:
         rng = check_random_state(self.random_state)
         if observed.all():
-            Z = self._with_holes(Z, rng)
+            Z = np.where(self._holes_to_learn_from(Z.shape, rng), np.nan, Z)
         self.chain_ = IterativeImputer(
             estimator=self._regression(rng.randint(2**31 - 1)),
             max_iter=self.max_iter,
@@ -84,12 +102,6 @@ class ChainedEquationsImputer(ExpressionImputer):
         for one in caught:
             if not issubclass(one.category, ConvergenceWarning):
                 warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-
-    def _with_holes(self, Z: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
-        hidden = rng.random_sample(Z.shape) < self.missing_rate
-        # a regression needs something to learn from: a gene keeps its values if fewer than two would be left
-        hidden[:, (~hidden).sum(axis=0) < 2] = False
-        return np.where(hidden, np.nan, Z)
 
     @staticmethod
     def _columns(Z: np.ndarray, covariates: Covariates | None) -> np.ndarray:

@@ -12,17 +12,12 @@ from sklearn import config_context
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.utils import check_random_state
 
-from reproduce.imputers._base import (
-    ExpressionImputer,
-    check_choice,
-    check_integer,
-    check_number,
-    check_random_state_value,
-)
-from reproduce.imputers._covariates import UNKNOWN_CATEGORY, Covariates
+from reproduce.imputers._base import check_integer, check_number
+from reproduce.imputers._chained import GeneByGeneImputer
+from reproduce.imputers._covariates import Covariates
 
 
-class BoostedTreesImputer(ExpressionImputer):
+class BoostedTreesImputer(GeneByGeneImputer):
     """Each gene predicted from all others by boosted trees, gene after gene and round after round.
 
     As in MissForest (Stekhoven and Bühlmann 2012) a gene is learnt from the rows that know it, and what it fills is
@@ -103,18 +98,12 @@ class BoostedTreesImputer(ExpressionImputer):
         check_number("max_features", self.max_features, low=0, high=1, open_low=True)
         check_integer("max_bins", self.max_bins, least=2)
         check_number("max_bins", self.max_bins, low=2, high=255)
-        check_number("missing_rate", self.missing_rate, low=0, high=1, open_low=True, open_high=True)
-        check_choice("use_covariates", self.use_covariates, (True, False))
-        check_choice("unknown_category", self.unknown_category, UNKNOWN_CATEGORY)
-        check_random_state_value(self.random_state)
-
-    def _reads_covariates(self) -> bool:
-        return self.use_covariates
+        super()._check_parameters()
 
     def _fit(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> None:
         rng = check_random_state(self.random_state)
         if observed.all():
-            observed = self._with_holes(observed, rng)
+            observed = ~self._holes_to_learn_from(observed.shape, rng)
         table = _Table(np.where(observed, Z, np.nan), covariates)
         self.order_ = np.argsort((~observed).sum(axis=0), kind="stable")
         self.trees_ = []
@@ -157,12 +146,6 @@ class BoostedTreesImputer(ExpressionImputer):
             early_stopping=False,
             random_state=random_state,
         )
-
-    def _with_holes(self, observed: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
-        hidden = rng.random_sample(observed.shape) < self.missing_rate
-        # a gene keeps its values if fewer than two would be left to learn from
-        hidden[:, (~hidden).sum(axis=0) < 2] = False
-        return observed & ~hidden
 
 
 class _Table:
