@@ -3,16 +3,18 @@
 It knows a network only by its contract: `train_step`, `impute`, `random_shapes`, `metric_names`, `compile_optimizers`
 and `optimizers`. It never touches a file.
 
-How it is fast: an epoch's batches and random integers are drawn at once, *outside* the part that XLA compiles, and
-handed over as tensors (n_steps, batch_size, …), so that one call runs a whole epoch without returning to Python. The
-compiled function depends on the network's layout and the batch, not on the data, and is kept for the next training
-with the same layout: a grid over seeds compiles once a process.
+How it is fast: the rows lie on the device once. An epoch's batches and random integers are drawn at once, *outside* the
+part that XLA compiles, while the epoch before still runs, and handed over as tensors (n_steps, batch_size, …), so that
+one call runs a whole epoch without returning to Python. The compiled function depends on the network's layout and the
+batch, not on the data, and is kept for the next training with the same layout: a grid over seeds compiles once a
+process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import keras
@@ -54,7 +56,11 @@ class TrainingData:
 
     def rows(self, index: np.ndarray) -> TrainingData:
         """The rows at the given positions."""
-        return TrainingData(self.expression[index], self.observed[index], self.codes[index], self.numeric[index])
+        return TrainingData(**{name: values[index] for name, values in self.arrays().items()})
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -121,10 +127,12 @@ class Trainer:
         self._mode = mode
         self._run_epoch = {
             "eager": self._epoch_in_python,
-            "graph": tf.function(self._epoch),
-            "compiled": tf.function(self._epoch, jit_compile=True),
+            "graph": tf.function(self._epoch, autograph=False),
+            "compiled": tf.function(self._epoch, autograph=False, jit_compile=True),
         }[mode]
-        self._impute = network.impute if mode == "eager" else tf.function(network.impute, reduce_retracing=True)
+        self._impute = network.impute
+        if mode != "eager":
+            self._impute = tf.function(network.impute, autograph=False, reduce_retracing=True)
 
     def fit(
         self,
@@ -155,12 +163,11 @@ class Trainer:
         seeds = np.random.SeedSequence(seed).generate_state(4)
         self._reset(int(seeds[0]))
         batches = _batch_rows(len(train), settings, int(seeds[1]))
-        check = None if validation is None else _hide_once(validation, settings.validation_missing_rate, int(seeds[2]))
+        check = None if validation is None else _Check(validation, settings.validation_missing_rate, int(seeds[2]))
         records, best = [], None
-        for epoch in range(1, settings.epochs + 1):
-            inputs = self._draw(train, batches[epoch - 1], (int(seeds[3]), epoch))
+        for epoch, inputs in enumerate(self._inputs(train, batches, int(seeds[3])), start=1):
             metrics = self._run_epoch(inputs).numpy() / settings.steps_per_epoch
-            loss = float("nan") if check is None else self._validation_loss(*check)
+            loss = float("nan") if check is None else check.loss(self._impute)
             records.append((epoch, epoch * settings.steps_per_epoch, *map(float, metrics), loss))
             if not np.isfinite(metrics).all():
                 raise FloatingPointError(
@@ -183,26 +190,32 @@ class Trainer:
             for variable, value in zip(optimizer.variables, start, strict=True):
                 variable.assign(value)
 
-    def _draw(self, train: TrainingData, rows: np.ndarray, seed: tuple[int, int]) -> dict[str, tf.Tensor]:
+    def _inputs(self, train: TrainingData, batches: np.ndarray, seed: int) -> Iterator[dict[str, tf.Tensor]]:
+        """Inputs of one epoch after the other; the next ones are drawn while the caller works with the last."""
+        on_device = {name: tf.convert_to_tensor(values) for name, values in train.arrays().items()}
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            drawn = pool.submit(self._draw, on_device, batches[0], (seed, 1))
+            for epoch in range(1, len(batches) + 1):
+                inputs = drawn.result()
+                if epoch < len(batches):
+                    drawn = pool.submit(self._draw, on_device, batches[epoch], (seed, epoch + 1))
+                yield inputs
+
+    def _draw(self, train: dict[str, tf.Tensor], rows: np.ndarray, seed: tuple[int, int]) -> dict[str, tf.Tensor]:
         """Batches of one epoch with their random numbers, each (n_steps, batch_size, …)."""
-        inputs = {
-            "expression": train.expression[rows],
-            "observed": train.observed[rows],
-            "codes": train.codes[rows],
-            "numeric": train.numeric[rows],
-        }
-        inputs = {name: tf.constant(values) for name, values in inputs.items()}
         widths = tuple(self.network.random_shapes().items())
-        return inputs | _draw_random(rows.shape, widths, tf.constant(seed, dtype=tf.int64))
+        return _draw_batches(train, tf.constant(rows), widths, tf.constant(seed, dtype=tf.int64))
 
     def _epoch(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """Run all steps; returns the sums of the metrics (n_metrics,)."""
         n_steps = tf.shape(inputs["expression"])[0]
-        totals = tf.zeros(len(self.network.metric_names))
-        for step in tf.range(n_steps):
+
+        def one_step(step: tf.Tensor, totals: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             metrics = self.network.train_step({name: values[step] for name, values in inputs.items()})
-            totals += tf.stack([metrics[name] for name in self.network.metric_names])
-        return totals
+            return step + 1, totals + tf.stack([metrics[name] for name in self.network.metric_names])
+
+        totals = tf.zeros(len(self.network.metric_names))
+        return tf.while_loop(lambda step, _: step < n_steps, one_step, (0, totals), parallel_iterations=1)[1]
 
     def _epoch_in_python(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         totals = 0.0
@@ -210,11 +223,6 @@ class Trainer:
             metrics = self.network.train_step({name: values[step] for name, values in inputs.items()})
             totals += tf.stack([metrics[name] for name in self.network.metric_names])
         return totals
-
-    def _validation_loss(self, data: TrainingData, visible: np.ndarray, asked: np.ndarray) -> float:
-        """Mean squared error over the hidden entries of the validation rows, without dropout."""
-        prediction = self._impute(data.expression * visible, visible, data.codes, data.numeric).numpy()
-        return float(((prediction - data.expression) ** 2 * asked).sum() / max(asked.sum(), 1.0))
 
 
 def impute(network: keras.Model, data: TrainingData) -> np.ndarray:
@@ -270,23 +278,39 @@ def _batch_rows(n_samples: int, settings: TrainingSettings, seed: int) -> np.nda
     return passes.ravel()[:total].reshape(settings.epochs, settings.steps_per_epoch, settings.batch_size)
 
 
-def _hide_once(data: TrainingData, missing_rate: float, seed: int) -> tuple[TrainingData, np.ndarray, np.ndarray]:
-    """The validation rows, what is visible of them and what is asked, both float32 (n_samples, n_genes)."""
-    hidden = np.random.default_rng(seed).random(data.observed.shape) < missing_rate
-    return data, data.observed * ~hidden, data.observed * hidden
+class _Check:
+    """Validation rows, of which some known entries are hidden once and asked for after every epoch."""
+
+    def __init__(self, data: TrainingData, missing_rate: float, seed: int):
+        hidden = np.random.default_rng(seed).random(data.observed.shape) < missing_rate
+        visible = data.observed * ~hidden
+        self._truth, self._asked = data.expression, data.observed * hidden
+        self._inputs = [tf.constant(v) for v in (data.expression * visible, visible, data.codes, data.numeric)]
+
+    def loss(self, predict: Callable[..., tf.Tensor]) -> float:
+        """Mean squared error over the hidden entries, of predictions without dropout."""
+        squares = (predict(*self._inputs).numpy() - self._truth) ** 2
+        return float((squares * self._asked).sum() / max(self._asked.sum(), 1.0))
 
 
-@tf.function(reduce_retracing=True)
-def _draw_random(batch_shape: tuple[int, int], widths: tuple[tuple[str, int], ...], seed: tf.Tensor):
-    """Random numbers of an epoch by name, each (n_steps, batch_size, width): uint16, or normal deviates for "noise"."""
-    drawn = {}
+@tf.function(autograph=False, reduce_retracing=True)
+def _draw_batches(
+    data: dict[str, tf.Tensor], rows: tf.Tensor, widths: tuple[tuple[str, int], ...], seed: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Rows of the data (n_steps, batch_size, …) and random numbers for each.
+
+    Random numbers have a name each and shape (n_steps, batch_size, width): uint16, or normal deviates for "noise".
+    """
+    drawn = {name: tf.gather(values, rows) for name, values in data.items()}
+    batch_shape = tf.shape(rows)
     for k, (name, width) in enumerate(widths):
         stream = tf.stack([seed[0], seed[1] * len(widths) + k])
+        shape = tf.concat([batch_shape, [width]], axis=0)
         if name == "noise":
-            drawn[name] = tf.random.stateless_normal((*batch_shape, width), stream)
+            drawn[name] = tf.random.stateless_normal(shape, stream)
         else:
             # one 32-bit draw makes two 16-bit integers
-            n = batch_shape[0] * batch_shape[1] * width
-            words = tf.random.stateless_uniform(((n + 1) // 2,), stream, None, None, tf.uint32)
-            drawn[name] = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:n], (*batch_shape, width))
+            n = tf.reduce_prod(shape)
+            words = tf.random.stateless_uniform([(n + 1) // 2], stream, None, None, tf.uint32)
+            drawn[name] = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:n], shape)
     return drawn

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from reproduce.models.layers import NetworkShape
-from reproduce.models.training import Fitted, Trainer, TrainingSettings, _draw_random
+from reproduce.models.training import Fitted, Trainer, TrainingSettings
 from reproduce.models.tuned_layers import (
     DEGREES_OF_FREEDOM,
     LOG_SCALE,
@@ -283,11 +283,6 @@ class TunedTrainer(Trainer):
         self.network.set_weights(starting_weights(self.network, seed))
         for variable, value in zip(self.network.optimizer.variables, self._optimizer_start[0], strict=True):
             variable.assign(value)
-
-    def _draw(self, train: MaskedRows, rows: np.ndarray, seed: tuple[int, int]) -> dict[str, tf.Tensor]:
-        inputs = {name: tf.constant(values[rows]) for name, values in train.arrays().items()}
-        widths = tuple(self.network.random_shapes().items())
-        return inputs | (_draw_random(rows.shape, widths, tf.constant(seed, dtype=tf.int64)) if widths else {})
 
 
 @lru_cache(maxsize=4)
