@@ -18,6 +18,8 @@ LEAST_VARIANCE = 1e-6
 #: Matrices with holes and more entries than this are fitted by passes over blocks of rows: a few rounds of alternating
 #: least squares in place of expectation maximisation to its end.
 PASSES_ENTRIES = 50_000_000
+#: Most factors of all groups together where they share a normal, beside the directions in which their means differ.
+MOST_FACTORS_TOGETHER = 256
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,7 @@ class Fitted:
         mean = sum(w * group.mean for w, group in zip(share, own))
         between = np.stack([np.sqrt(w) * (group.mean - mean) for w, group in zip(share, own)], axis=1)
         if len({id(group.normal) for group in own}) == 1:
-            sd = np.sqrt(sum(w * group.sd**2 for w, group in zip(share, own)))
-            loadings, noise = [sd[:, None] * own[0].normal.loadings], sd**2 * own[0].normal.noise
+            loadings, noise = _mixture_of_scales(np.stack([group.sd for group in own]), share, own[0].normal)
         else:
             loadings = [np.sqrt(w) * group.sd[:, None] * group.normal.loadings for w, group in zip(share, own)]
             noise = sum(w * group.sd**2 * group.normal.noise for w, group in zip(share, own))
@@ -180,6 +181,34 @@ class Fitted:
             members = np.flatnonzero(groups == code)
             for part in row_blocks(len(members), Z.shape[1], 2):
                 yield members[part], self._group(code)
+
+
+def _mixture_of_scales(
+    sds: np.ndarray, share: np.ndarray, normal: LowRankNormal
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Loadings and noise of the mixture of groups of one normal, with scales and shares of their own.
+
+    Its covariance Σ_g share_g D_g (L Lᵀ + diag(ψ)) D_g takes factors for each group. The leading directions u of the
+    groups' √share · sd do with fewer, Σ_u diag(u) L Lᵀ diag(u); of what is beyond them, genes keep the variance.
+
+    Parameters
+    ----------
+    sds : ndarray (n_groups, n_genes)
+    share : ndarray (n_groups,)
+    normal : LowRankNormal
+
+    Returns
+    -------
+    loadings : list of ndarray (n_genes, n_factors)
+    noise : ndarray (n_genes,)
+    """
+    of_genes, sizes, _ = np.linalg.svd((np.sqrt(share)[:, None] * sds).T, full_matrices=False)
+    n_directions = min(np.count_nonzero(sizes > 1e-3 * sizes[0]), MOST_FACTORS_TOGETHER // max(normal.n_factors, 1))
+    directions = (of_genes * sizes)[:, : max(n_directions, 1)]
+    squares = share @ sds**2
+    beyond = np.maximum(squares - np.einsum("pu,pu->p", directions, directions), 0.0)
+    noise = squares * normal.noise + beyond * np.einsum("pk,pk->p", normal.loadings, normal.loadings)
+    return [direction[:, None] * normal.loadings for direction in directions.T], noise
 
 
 def fit_groups(

@@ -194,6 +194,23 @@ def test_unknown_tissue_has_mean_and_covariance_of_all_together():
     np.testing.assert_allclose(together.normal.covariance(), np.cov(Z.T, ddof=0), atol=0.1)
 
 
+@pytest.mark.parametrize(("covariance", "most_factors"), [("shared", 256), ("shared", 3), ("group", 256)])
+def test_errors_of_rows_of_an_unknown_tissue_are_as_large_as_predicted(covariance, most_factors, monkeypatch):
+    """Tissues differ in means and in which genes vary most: no one scale, and no one mean, serves them all."""
+    monkeypatch.setattr(_low_rank_groups, "MOST_FACTORS_TOGETHER", most_factors)
+    rng = np.random.default_rng(1)
+    X, covariates = factor_data(n=1500, p=20, k=3, n_tissues=3)
+    tissue = np.arange(1500) % 3
+    X = X * np.exp(0.7 * rng.normal(size=(3, 20)))[tissue] + 2 * rng.normal(size=(3, 20))[tissue]
+    imputer = LowRankGaussianImputer(rank=3, shrinkage=0.0, covariance=covariance)
+    imputer.fit(X[:1200], covariates=covariates[:1200])
+    missing, unknown = ~holes((300, 20)), covariates[1200:].assign(tissue=None)
+    Z = np.where(missing, np.nan, X[1200:])
+    error = (X[1200:] - imputer.transform(Z, covariates=unknown))[missing]
+    sd = imputer.conditional_sd(Z, covariates=unknown)[missing]
+    assert 0.9 < np.mean((error / sd) ** 2) < 1.15
+
+
 def test_bad_parameters_are_refused():
     X, _ = factor_data(n=20, p=5)
     for changes in ({"rank": "best"}, {"rank": -1}, {"shrinkage": 1.0}, {"covariance": "own"}, {"pooling": -1}):
