@@ -11,7 +11,7 @@ from reproduce.errors import DataFormatError
 from reproduce.experiments.ablations import FACTORS, Ablation, Factor, applies, search_draws
 from reproduce.experiments.trials import Trial
 from reproduce.hypotheses import MARGIN, corrected_t, overlap_ratio
-from reproduce.tables.summaries import label_of, with_intervals
+from reproduce.tables.summaries import finished_scores, label_of, with_intervals
 
 ABLATION_COLUMNS = (
     "id", "kind", "method", "scenario", "factor", "default_level", "level", "default", "varied", "difference", "low",
@@ -30,12 +30,8 @@ def _by_seed(
 ) -> pd.DataFrame:
     """Overall score and seconds to fit of each of these trials, by seed."""
     ids = [trial.trial_id(fingerprint) for trial in trials]
-    keep = (results["status"] == "ok") & (results["level"] == "overall") & (results["metric"] == metric)
-    rows = (
-        results[keep & (results["test"] == target) & results["trial_id"].isin(ids)]
-        .set_index("seed")[["value", "fit_seconds"]]
-        .astype(float)
-    )
+    scores = finished_scores(results[(results["test"] == target) & results["trial_id"].isin(ids)], metric=metric)
+    rows = scores.set_index("seed")[["value", "fit_seconds"]].astype(float)
     if len(rows) != len(ids) or rows["value"].isna().any():
         raise DataFormatError(f"Results hold {len(rows)} of the {len(ids)} trials of {what}; run its notebook again.")
     return rows.sort_index()

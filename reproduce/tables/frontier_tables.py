@@ -11,7 +11,7 @@ from reproduce.experiments.frontier import KNOWN
 from reproduce.experiments.trials import ORACLE, Trial
 from reproduce.hypotheses import corrected_t, holm, overlap_ratio
 from reproduce.tables.ablation_tables import on_frontier
-from reproduce.tables.summaries import label_of, score_table, with_intervals
+from reproduce.tables.summaries import finished_scores, label_of, score_table, with_intervals
 
 #: What every method's gain is measured from: closed form, and nothing to tune.
 REFERENCE = "gaussian"
@@ -59,9 +59,8 @@ def frontier_table(results: pd.DataFrame) -> pd.DataFrame:
 
 def _by_seed(results: pd.DataFrame) -> dict[tuple, pd.Series]:
     """Overall R² by seed of each (scenario, scale, missing rate, method)."""
-    rows = results[(results["status"] == "ok") & (results["level"] == "overall") & (results["metric"] == "r2")]
-    keys = ["scenario", "transform", "missing_rate", "method"]
-    return {key: group.set_index("seed")["value"].sort_index() for key, group in rows.groupby(keys)}
+    by_method = finished_scores(results).groupby(["scenario", "transform", "missing_rate", "method"])
+    return {key: group.set_index("seed")["value"].sort_index() for key, group in by_method}
 
 
 def _difference(own: pd.Series, other: pd.Series | None, scenario: str) -> tuple[float, float, float]:
@@ -184,8 +183,7 @@ def ingredient_table(results: pd.DataFrame, plan: Mapping[str, Sequence[Trial]],
         Columns change, mean (R²), effect, low, high (paired difference from the whole, 95 % interval corrected for the
         overlap of splits), p (two-sided), seconds, n_splits, p_holm; the most harmful change first.
     """
-    overall = results[(results["level"] == "overall") & (results["metric"] == "r2") & (results["status"] == "ok")]
-    by_id = overall.set_index("trial_id")
+    by_id = finished_scores(results).set_index("trial_id")
     scores, seconds = {}, {}
     for change, trials in plan.items():
         rows = by_id.loc[[trial.trial_id(fingerprint) for trial in trials]]

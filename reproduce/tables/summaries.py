@@ -47,6 +47,11 @@ def label_of(method: str) -> str:
 # --- tables of scores ---
 
 
+def finished_scores(results: pd.DataFrame, level: str = "overall", metric: str = "r2") -> pd.DataFrame:
+    """Rows of the results table that hold this metric, of trials that ended well."""
+    return results[(results["status"] == "ok") & (results["level"] == level) & (results["metric"] == metric)]
+
+
 def score_table(results: pd.DataFrame, metric: str = "r2") -> pd.DataFrame:
     """Mean, standard deviation and interval over splits for each configuration.
 
@@ -62,9 +67,8 @@ def score_table(results: pd.DataFrame, metric: str = "r2") -> pd.DataFrame:
         One row per configuration, best first: its columns, label, mean, sd (over splits), low, high (95 %, corrected
         for the overlap of splits), n_splits, seconds (mean of fitting and filling).
     """
-    chosen = (results["status"] == "ok") & (results["level"] == "overall") & (results["metric"] == metric)
-    rows = []
-    for configuration, group in results[chosen].sort_values("seed").groupby(_CONFIGURATION, sort=False):
+    scores, rows = finished_scores(results, metric=metric), []
+    for configuration, group in scores.sort_values("seed").groupby(_CONFIGURATION, sort=False):
         entry = dict(zip(_CONFIGURATION, configuration, strict=True))
         contrast = corrected_t(group["value"].to_numpy(float), overlap_ratio(entry["scenario"]))
         seconds = float((group["fit_seconds"] + group["impute_seconds"]).mean())
@@ -79,7 +83,7 @@ def score_table(results: pd.DataFrame, metric: str = "r2") -> pd.DataFrame:
 
 def gene_table(results: pd.DataFrame, metric: str = "r2") -> pd.DataFrame:
     """Mean over splits of each gene's score: genes × methods, the easiest gene first."""
-    chosen = results[(results["status"] == "ok") & (results["level"] == "gene") & (results["metric"] == metric)]
+    chosen = finished_scores(results, "gene", metric)
     table = chosen.pivot_table(index="group", columns="method", values="value", aggfunc="mean")
     table.index.name, table.columns.name = "gene", None
     return table.loc[table.median(axis=1).sort_values(ascending=False).index]

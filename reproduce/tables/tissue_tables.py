@@ -17,7 +17,7 @@ from reproduce.hypotheses import corrected_t, overlap_ratio
 from reproduce.loaders.gtex_tissues import tissue_table
 from reproduce.metrics import PERCENTILES
 from reproduce.splits import split_by_donor
-from reproduce.tables.summaries import interval_text, label_of, score_table
+from reproduce.tables.summaries import finished_scores, interval_text, label_of, score_table
 
 POOLED_LABEL = "Gaussian without tissue"
 #: Whose tissues and genes are shown in the foreground: the paper's proposal.
@@ -74,7 +74,7 @@ def method_table(rows: pd.DataFrame, trials: Iterable[Trial]) -> pd.DataFrame:
     """`reproduce.tables.summaries.score_table` of the methods, with the mean of R² within tissues beside it."""
     trials = list(trials)
     table = with_labels(score_table(rows), trials)
-    scored = rows[(rows["level"] == "overall") & (rows["metric"] == "r2_tissue") & (rows["status"] == "ok")]
+    scored = finished_scores(rows, metric="r2_tissue")
     if scored["value"].isna().any():
         raise DataFormatError(
             "Too few samples of each tissue are scored for R² within tissues; keep more donors, or leave the rarest "
@@ -153,7 +153,7 @@ def size_table(rows: pd.DataFrame, trials: Iterable[Trial], study) -> pd.DataFra
         Columns method, label, spearman (of a tissue's median R² over genes with its training samples; the logarithm
         has the same ranks), low, high (95 % over splits, corrected for their overlap), n_splits, n_tissues.
     """
-    chosen = rows[(rows["status"] == "ok") & (rows["level"] == "tissue") & (rows["metric"] == "r2_p50")]
+    chosen = finished_scores(rows, "tissue", "r2_p50")
     table = []
     for (method, label), group in with_labels(chosen, trials).groupby(["method", "label"], sort=False):
         values = [
@@ -190,7 +190,7 @@ def score_by_gene(rows: pd.DataFrame, trials: Iterable[Trial]) -> pd.DataFrame:
 
     The gene that PMI fills best comes first; without PMI, the one of the highest median over methods.
     """
-    chosen = rows[(rows["status"] == "ok") & (rows["level"] == "gene") & (rows["metric"] == "r2")]
+    chosen = finished_scores(rows, "gene")
     table = with_labels(chosen, trials).pivot_table(index="group", columns="label", values="value", aggfunc="mean")
     key = table[label_of(SHOWN)] if label_of(SHOWN) in table else table.median(axis=1)
     table = table.loc[key.sort_values(ascending=False, kind="stable").index]
@@ -295,7 +295,7 @@ def say_methods(table: pd.DataFrame) -> str:
 
 def say_scored(rows: pd.DataFrame) -> str:
     """How few entries a gene's score within a tissue rests on."""
-    scored = rows[(rows["status"] == "ok") & (rows["level"] == "tissue") & (rows["metric"] == "r2")]
+    scored = finished_scores(rows, "tissue")
     n_genes = rows.loc[rows["level"] == "gene", "group"].nunique()
     entries = scored["n_evaluated"] / n_genes
     return f"Within a tissue a gene has {entries.median():.0f} hidden entries that are scored, on average."
@@ -363,8 +363,7 @@ def say_genes(table: pd.DataFrame) -> str:
 
 def say_blood(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     """What a donor's blood says of its other tissues, against the tissue median."""
-    overall = rows[(rows["level"] == "overall") & (rows["metric"] == "r2") & (rows["status"] == "ok")]
-    wide = overall.pivot(index="seed", columns="method", values="value")
+    wide = finished_scores(rows).pivot(index="seed", columns="method", values="value")
     contrast = corrected_t(wide["median"] - wide["surrogate"], _RATIO)
     each = table[table["tissue"] != "all"].pivot(index="tissue", columns="method", values="r2_p50")
     better = each.index[each["surrogate"] > each["median"]]

@@ -21,7 +21,7 @@ import pandas as pd
 from reproduce.errors import DataFormatError
 from reproduce.experiments.transfer import ARMS, REFERENCE_ONLY, TARGET_ONLY, TRANSFER, TransferTrial
 from reproduce.hypotheses import MARGIN, corrected_t
-from reproduce.tables.summaries import with_intervals
+from reproduce.tables.summaries import finished_scores, with_intervals
 
 _CURVE = ["target", "arm", "references", "n_patients"]
 SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
@@ -61,12 +61,7 @@ def seed_scores(results: pd.DataFrame, plan: Sequence[TransferTrial], study, *, 
         If a trial of the plan is not in the results, or failed.
     """
     planned = {each.trial.trial_id(study.fingerprint): each for each in plan}
-    chosen = results[
-        results["trial_id"].isin(planned)
-        & (results["status"] == "ok")
-        & (results["level"] == level)
-        & (results["metric"] == "r2")
-    ]
+    chosen = finished_scores(results[results["trial_id"].isin(planned)], level)
     absent = [each for key, each in planned.items() if key not in set(chosen["trial_id"])]
     if absent:
         raise DataFormatError(f"Results hold no scores of {len(absent)} trials ({absent[0].trial.describe()}, …).")
