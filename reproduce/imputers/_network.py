@@ -5,6 +5,10 @@ TensorFlow is imported when a network is fitted or applied, not before, so that 
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
@@ -19,6 +23,7 @@ from reproduce.imputers._base import (
     check_random_state_value,
 )
 from reproduce.imputers._covariates import UNKNOWN_CATEGORY, Covariates
+from reproduce.imputers._folds import person_of_row
 
 
 class NetworkImputer(ExpressionImputer):
@@ -52,6 +57,7 @@ class NetworkImputer(ExpressionImputer):
         check_number("validation_fraction", self.validation_fraction, low=0, high=1, open_high=True)
         check_choice("unknown_category", self.unknown_category, UNKNOWN_CATEGORY)
         check_random_state_value(self.random_state)
+        check_choice("verbose", self.verbose, (True, False))
 
     def _hidden_settings(self):
         from reproduce.models.layers import HiddenSettings
@@ -86,7 +92,9 @@ class NetworkImputer(ExpressionImputer):
         self._settings = self._network_settings(bool(observed.all()))
         mode = execution_mode(settings.epochs * settings.steps_per_epoch)
         trainer = trainer_for(self._network_class(), self._shape, self._settings, mode)
-        fitted = trainer.fit(train, data.rows(np.flatnonzero(validation)) if validation.any() else None, settings, seed)
+        held_out = data.rows(np.flatnonzero(validation)) if validation.any() else None
+        with epochs_shown(self, settings.epochs) as show:
+            fitted = trainer.fit(train, held_out, settings, seed, on_epoch=show)
         self.network_weights_ = fitted.weights
         self.history_ = fitted.history
         self.best_epoch_ = fitted.best_epoch
@@ -137,12 +145,11 @@ class NetworkImputer(ExpressionImputer):
         The fraction is of donors; where it amounts to less than one there are no validation rows.
         """
         generator = np.random.default_rng([seed, 1])
-        donors = None if covariates is None else covariates.donor
-        people = np.arange(n_samples).astype(str) if donors is None else _named(donors)
-        names, person = np.unique(people, return_inverse=True)
-        n_held_out = min(round(self.validation_fraction * len(names)), len(names) - 1)
-        held_out = np.zeros(len(names), dtype=bool)
-        held_out[generator.permutation(len(names))[:n_held_out]] = True
+        person = person_of_row(n_samples, covariates)
+        n_people = int(person.max()) + 1
+        n_held_out = min(round(self.validation_fraction * n_people), n_people - 1)
+        held_out = np.zeros(n_people, dtype=bool)
+        held_out[generator.permutation(n_people)[:n_held_out]] = True
         return held_out[person]
 
     def __getstate__(self) -> dict:
@@ -151,9 +158,25 @@ class NetworkImputer(ExpressionImputer):
         return state | {"_network": None} if "_network" in state else state
 
 
-def _named(donors: np.ndarray) -> np.ndarray:
-    """A name for every row's person; a row of an unknown donor counts as a person of its own."""
-    return np.array([f"row {row}" if name is None else f"donor {name}" for row, name in enumerate(donors)])
+@contextmanager
+def epochs_shown(imputer: ExpressionImputer, n_epochs: int) -> Iterator[Callable[[int, float], None] | None]:
+    """What to call after each epoch with its number and the validation loss; None unless the imputer is verbose.
+
+    Epochs and an estimate of the time that is left are shown on standard error.
+    """
+    if not imputer.verbose:
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=n_epochs, desc=type(imputer).__name__, unit="epoch", file=sys.stderr) as bar:
+
+        def show(epoch: int, loss: float) -> None:
+            if np.isfinite(loss):
+                bar.set_postfix(validation_loss=f"{loss:.4f}", refresh=False)
+            bar.update(epoch - bar.n)
+
+        yield show
 
 
 def _training_data(Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None):

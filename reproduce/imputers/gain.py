@@ -38,7 +38,7 @@ class GAINImputer(NetworkImputer):
         Standard deviation of the noise in the holes, in standardised units.
     learning_rate : float, default 1e-3
         Of both optimizers.
-    batch_size, epochs, steps_per_epoch, patience, validation_fraction, unknown_category, random_state
+    batch_size, epochs, steps_per_epoch, patience, validation_fraction, unknown_category, random_state, verbose
         As in `PMIImputer`.
 
     Attributes
@@ -73,6 +73,7 @@ class GAINImputer(NetworkImputer):
         validation_fraction: float = 0.1,
         unknown_category: str = "error",
         random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
     ):
         self.discriminator = discriminator
         self.hidden_layers = hidden_layers
@@ -92,6 +93,7 @@ class GAINImputer(NetworkImputer):
         self.validation_fraction = validation_fraction
         self.unknown_category = unknown_category
         self.random_state = random_state
+        self.verbose = verbose
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

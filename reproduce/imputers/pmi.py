@@ -41,6 +41,8 @@ class PMIImputer(NetworkImputer):
     unknown_category : {"error", "pool"}, default "error"
         What to do with a covariate's category that `fit` did not see; "pool" gives it the mean embedding.
     random_state : int, RandomState or None, default None
+    verbose : bool, default False
+        Whether to show epochs and the time that is left, on standard error.
 
     Attributes
     ----------
@@ -68,6 +70,7 @@ class PMIImputer(NetworkImputer):
         validation_fraction: float = 0.1,
         unknown_category: str = "error",
         random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
     ):
         self.hidden_layers = hidden_layers
         self.hidden_units = hidden_units
@@ -82,6 +85,7 @@ class PMIImputer(NetworkImputer):
         self.validation_fraction = validation_fraction
         self.unknown_category = unknown_category
         self.random_state = random_state
+        self.verbose = verbose
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -217,8 +217,9 @@ def masked_mean_squared_error(truth: tf.Tensor, prediction: tf.Tensor, mask: tf.
 def initial_weights(network: keras.Model, seed: int) -> list[np.ndarray]:
     """Starting values of all weights, drawn by numpy so that they depend on the seed alone.
 
-    Dense kernels are Glorot-uniform, embeddings uniform in ±0.05, scales and variances 1, everything else 0: what Keras
-    does by default.
+    Kernels (…, n_inputs, n_outputs) are Glorot-uniform, those named "zero_kernel" 0, embeddings uniform in ±0.05, scales
+    and variances 1, everything else 0: what Keras does by default. An ensemble's weights have a leading axis over its
+    members.
 
     Parameters
     ----------
@@ -236,13 +237,13 @@ def initial_weights(network: keras.Model, seed: int) -> list[np.ndarray]:
     for weight in network.weights:
         shape, name = tuple(weight.shape), weight.path.rsplit("/", 1)[-1]
         if name == "kernel":
-            limit = np.sqrt(6.0 / (shape[0] + shape[1]))
+            limit = np.sqrt(6.0 / (shape[-2] + shape[-1]))
             value = generator.uniform(-limit, limit, shape)
         elif name.startswith("embedding"):
             value = generator.uniform(-0.05, 0.05, shape)
         elif name in ("gamma", "moving_variance"):
             value = np.ones(shape)
-        elif name in ("bias", "beta", "moving_mean"):
+        elif name in ("bias", "beta", "moving_mean", "zero_kernel"):
             value = np.zeros(shape)
         else:
             raise ValueError(f"No rule for the starting value of weight {weight.path!r}.")
