@@ -18,7 +18,7 @@ from reproduce.experiments import ResultsStore
 from reproduce.experiments.missingness import AT_EACH_RATE, METHODS, ONCE, TrainedTrial, missingness_trials
 from reproduce.files import atomic_path
 from reproduce.hypotheses import MARGIN, Contrast, corrected_t, overlap_ratio
-from reproduce.tables.summaries import label_of, with_interval, with_intervals
+from reproduce.tables.summaries import label_of, plus_minus, with_interval, with_intervals
 
 #: Robustness compares the score where this much is hidden with the score where half is.
 HALF, MOST = 0.5, 0.9
@@ -159,8 +159,7 @@ def _by_target(table: pd.DataFrame) -> pd.DataFrame:
 
 def show_curves(table: pd.DataFrame) -> pd.DataFrame:
     """The table of `curve_table` as a reader wants it: one row per curve, one column per rate."""
-    half = (table["high"] - table["low"]) / 2
-    cells = [f"{mean:.3f}" + (f" ± {h:.3f}" if np.isfinite(h) else "") for mean, h in zip(table["mean"], half)]
+    cells = [plus_minus(*row) for row in table[["mean", "low", "high"]].itertuples(index=False, name=None)]
     shown = table.assign(cell=cells, hidden=[f"{percent(rate)} hidden" for rate in table["missing_rate"]])
     columns = [f"{percent(rate)} hidden" for rate in sorted(table["missing_rate"].unique())]
     wide = shown.pivot(index=_CURVE, columns="hidden", values="cell").reindex(columns=columns).fillna("–")

@@ -8,7 +8,7 @@ from scipy import stats
 
 from reproduce.experiments.paper_tables import IN_PLACE, INDUCTIVE, TABLES
 from reproduce.hypotheses import corrected_t, overlap_ratio
-from reproduce.tables.summaries import label_of
+from reproduce.tables.summaries import label_of, plus_minus
 
 SCENARIOS = ("in_place", "inductive")
 
@@ -86,8 +86,7 @@ def _score(value: float) -> str:
 def _cell(row: pd.Series) -> str:
     if np.isnan(row["ours"]):
         return row["note"]
-    half = (row["high"] - row["low"]) / 2
-    return f"{row['ours']:.3f}" + (f" ± {half:.3f}" if np.isfinite(half) else "")
+    return plus_minus(row["ours"], row["low"], row["high"])
 
 
 def transfer_table(results: pd.DataFrame) -> pd.DataFrame:
@@ -104,12 +103,8 @@ def transfer_table(results: pd.DataFrame) -> pd.DataFrame:
 
 def show_transfer(table: pd.DataFrame) -> pd.DataFrame:
     """`transfer_table` as a reader wants it: methods × tumours, for each gene set."""
-    cells = table.assign(
-        cell=[
-            f"{row.mean:.3f}" + (f" ± {(row.high - row.low) / 2:.3f}" if np.isfinite(row.low) else "")
-            for row in table[["mean", "low", "high"]].itertuples(index=False)
-        ]
-    )
+    numbers = table[["mean", "low", "high"]].itertuples(index=False, name=None)
+    cells = table.assign(cell=[plus_minus(*row) for row in numbers])
     wide = cells.pivot_table(index=["gene_set", "label"], columns="test", values="cell", aggfunc="first", sort=False)
     wide.columns.name = None
     return wide.fillna("–").reset_index().rename(columns={"label": "method", "gene_set": "genes"})

@@ -151,6 +151,12 @@ def with_intervals(
     return [with_interval(*row, sign) for row in rows]
 
 
+def plus_minus(mean: float, low: float, high: float) -> str:
+    """A number ± half of its interval; without it if it is infinite."""
+    half = (high - low) / 2
+    return f"{mean:.3f}" + (f" ± {half:.3f}" if np.isfinite(half) else "")
+
+
 def interval_text(low: float, high: float, sign: str = "") -> str:
     """An interval, never broken over two lines."""
     return f"[{low:{sign}.3f},\u00a0{high:{sign}.3f}]"
@@ -233,14 +239,8 @@ def headline_table(results: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
 
 def show_headline(table: pd.DataFrame) -> pd.DataFrame:
     """The headline table, one row per method, scenarios side by side; ± half of the 95 % interval."""
-
-    def cell(row) -> str:
-        if np.isnan(row["ours"]):
-            return "–"
-        half = (row["ours_high"] - row["ours_low"]) / 2
-        return f"{row['ours']:.3f}" + (f" ± {half:.3f}" if np.isfinite(half) else "")
-
-    shown = table.assign(cell=table.apply(cell, axis=1))
+    ours = table[["ours", "ours_low", "ours_high"]].itertuples(index=False, name=None)
+    shown = table.assign(cell=["–" if np.isnan(row[0]) else plus_minus(*row) for row in ours])
     wide = {}
     for scenario, name in (("inductive", "inductive"), ("in_place", "in place")):
         part = shown[shown["scenario"] == scenario].set_index("label")
