@@ -174,39 +174,3 @@ def entry_losses(loss: str, error: tf.Tensor, log_scale: tf.Tensor | None) -> tf
         return tf.square(within) + 2.0 * HUBER_THRESHOLD * (size - within)
     relative = tf.square(error * tf.exp(-log_scale))
     return (DEGREES_OF_FREEDOM + 1.0) * tf.math.log1p(relative / DEGREES_OF_FREEDOM) + 2.0 * log_scale
-
-
-def starting_weights(network: keras.Model, seed: int) -> list[np.ndarray]:
-    """Starting values of all members' weights, drawn by numpy so that they depend on the seed alone.
-
-    The rule of `reproduce.models.layers.initial_weights`, for weights with a leading axis over members: kernels
-    Glorot-uniform, embeddings uniform in ±0.05, scales 1, kernels that start at zero and everything else 0.
-
-    Parameters
-    ----------
-    network : keras.Model
-        Built.
-    seed : int
-
-    Returns
-    -------
-    list of ndarray
-        In the order of ``network.weights``.
-    """
-    generator = np.random.default_rng(seed)
-    values = []
-    for weight in network.weights:
-        shape, name = tuple(weight.shape), weight.path.rsplit("/", 1)[-1]
-        if name == "kernel":
-            limit = np.sqrt(6.0 / (shape[-2] + shape[-1]))
-            value = generator.uniform(-limit, limit, shape)
-        elif name.startswith("embedding"):
-            value = generator.uniform(-0.05, 0.05, shape)
-        elif name == "gamma":
-            value = np.ones(shape)
-        elif name in ("bias", "beta", "zero_kernel"):
-            value = np.zeros(shape)
-        else:
-            raise ValueError(f"No rule for the starting value of weight {weight.path!r}.")
-        values.append(value.astype(np.float32))
-    return values

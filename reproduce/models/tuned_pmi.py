@@ -29,7 +29,6 @@ from reproduce.models.tuned_layers import (
     EnsembleDense,
     EnsembleEmbedding,
     entry_losses,
-    starting_weights,
 )
 
 #: Rows filled at once.
@@ -278,11 +277,6 @@ class TunedTrainer(Trainer):
         fitted = super().fit(train, None, settings, seed)
         self.network.optimizer.finalize_variable_values(self.network.trainable_variables)
         return Fitted(self.network.get_weights(), fitted.history.drop(columns="validation_loss"), fitted.best_epoch)
-
-    def _reset(self, seed: int) -> None:
-        self.network.set_weights(starting_weights(self.network, seed))
-        for variable, value in zip(self.network.optimizer.variables, self._optimizer_start[0], strict=True):
-            variable.assign(value)
 
 
 @lru_cache(maxsize=4)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from scipy.stats import t
 
-from reproduce.models.layers import NetworkShape
+from reproduce.models.layers import NetworkShape, initial_weights
 from reproduce.models.training import TrainingSettings
 from reproduce.models.tuned_layers import DEGREES_OF_FREEDOM, EnsembleDense, entry_losses
 from reproduce.models.tuned_pmi import (
@@ -100,6 +100,15 @@ def test_each_member_has_its_own_kernel():
     layer.set_weights([kernels, np.zeros((2, 1, 3))])
     expected = np.stack([x[0] @ kernels[0], x[1] @ kernels[1]])
     np.testing.assert_allclose(layer(tf.constant(x, tf.float32)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_members_start_apart_with_the_scale_of_a_single_network():
+    network = TunedPMINetwork(SHAPE, TunedPMISettings(**SMALL))
+    of_name = {w.path.rsplit("/", 1)[-1]: v for w, v in zip(network.weights, initial_weights(network, 0), strict=True)}
+    bound = np.sqrt(6 / sum(of_name["kernel"].shape[1:]))
+    assert 0.9 * bound < np.abs(of_name["kernel"]).max() < bound
+    assert not np.allclose(*of_name["kernel"])
+    assert not of_name["zero_kernel"].any() and (of_name["gamma"] == 1).all()
 
 
 def test_averaged_weights_lie_between_start_and_end():
