@@ -7,6 +7,7 @@ wrong is caught here once, so that every method answers alike.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from numbers import Integral, Real
 
 import numpy as np
@@ -54,18 +55,19 @@ class ExpressionImputer(TransformerMixin, BaseEstimator):
     covariate_encoder_ : CovariateEncoder or None
     """
 
-    def fit(self, X, y=None, *, covariates: pd.DataFrame | None = None):
+    def fit(self, X, y=None, *, covariates: pd.DataFrame | Sequence[str] | None = None):
         """Learn from rows with or without missing entries.
 
         Parameters
         ----------
-        X : array-like or DataFrame (n_samples, n_genes)
-            Expression in a log-like unit, NaN where missing.
+        X : array-like, DataFrame or AnnData (n_samples, n_genes)
+            Expression in a log-like unit, NaN where missing; an AnnData's `X`.
         y : None
             Ignored; there for scikit-learn's pipelines.
-        covariates : DataFrame, optional
+        covariates : DataFrame, or list of str with an AnnData, optional
             One row per sample, with the same index where X is a DataFrame. Text columns (tissue, sex) are categories,
-            numbers (age) are standardised, `donor` says which rows belong to one person. NaN is allowed.
+            numbers (age) are standardised, `donor` says which rows belong to one person. NaN is allowed. A list names
+            columns of the AnnData's `obs`.
 
         Returns
         -------
@@ -81,6 +83,7 @@ class ExpressionImputer(TransformerMixin, BaseEstimator):
             For covariates that do not fit the matrix.
         """
         self._check_parameters()
+        X, covariates = unpacked(X, covariates)
         X_checked, rows = self._checked(X, reset=True)
         self._check_rows(covariates, rows, len(X_checked))
         self.covariate_encoder_ = None
@@ -92,14 +95,14 @@ class ExpressionImputer(TransformerMixin, BaseEstimator):
             self._fit(Z, ~np.isnan(Z), self._encoded(covariates))
         return self
 
-    def transform(self, X, *, covariates: pd.DataFrame | None = None):
+    def transform(self, X, *, covariates: pd.DataFrame | Sequence[str] | None = None):
         """Fill the missing entries; nothing is learnt from these rows.
 
         Parameters
         ----------
-        X : array-like or DataFrame (n_samples, n_genes)
+        X : array-like, DataFrame or AnnData (n_samples, n_genes)
             The fitted genes in the fitted order.
-        covariates : DataFrame, optional
+        covariates : DataFrame, or list of str with an AnnData, optional
             Columns as in `fit`; required exactly if `fit` had them.
 
         Returns
@@ -115,6 +118,7 @@ class ExpressionImputer(TransformerMixin, BaseEstimator):
             For columns other than the fitted ones, or a category that `fit` did not see (see `unknown_category`).
         """
         check_is_fitted(self)
+        X, covariates = unpacked(X, covariates)
         X_checked, rows = self._checked(X, reset=False)
         self._check_rows(covariates, rows, len(X_checked))
         encoded = self._encoded(covariates)
@@ -132,7 +136,7 @@ class ExpressionImputer(TransformerMixin, BaseEstimator):
                 filled[part, varying] = np.where(np.isnan(known), values, known)
         return filled
 
-    def fit_transform(self, X, y=None, *, covariates: pd.DataFrame | None = None):
+    def fit_transform(self, X, y=None, *, covariates: pd.DataFrame | Sequence[str] | None = None):
         """Imputation in place: fit on these rows and fill them. Parameters as in `fit`, result as of `transform`."""
         return self.fit(X, y, covariates=covariates).transform(X, covariates=covariates)
 
@@ -265,12 +269,36 @@ class ExpressionImputer(TransformerMixin, BaseEstimator):
         return tags
 
 
+def unpacked(X, covariates):
+    """Matrix and covariates as data frames in place of an AnnData and names of its `obs`; anything else as it is.
+
+    Raises
+    ------
+    CovariateError
+        For a name that `obs` does not have, or names without an AnnData.
+    """
+    named = isinstance(covariates, (str, list, tuple))
+    if not (hasattr(X, "obs_names") and hasattr(X, "to_df")):
+        if named:
+            raise CovariateError("covariates gives names of columns, which only an AnnData has; give a DataFrame.")
+        return X, covariates
+    if named:
+        names = [covariates] if isinstance(covariates, str) else list(covariates)
+        absent = [name for name in names if name not in X.obs]
+        if absent:
+            raise CovariateError(
+                f"obs has no column {absent[0]!r}; its columns are: {', '.join(map(str, X.obs.columns)) or 'none'}."
+            )
+        covariates = X.obs[names]
+    return X.to_df(), covariates
+
+
 def _blocks(length: int, width: int) -> Iterator[slice]:
     """Consecutive parts of an axis, about equally long, of at most about `BLOCK_BYTES` in double precision each."""
     # never a narrow one: a sum over the other axis then adds in the same order whatever the parts
     n_parts = -(-length // max(64, BLOCK_BYTES // (8 * max(width, 1))))
     bounds = np.linspace(0, length, n_parts + 1, dtype=int)
-    return (slice(start, stop) for start, stop in zip(bounds[:-1], bounds[1:], strict=True))
+    return (slice(start, stop) for start, stop in pairwise(bounds))
 
 
 def _refuse_bad_columns(X: pd.DataFrame) -> None:

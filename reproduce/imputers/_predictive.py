@@ -12,7 +12,13 @@ from scipy.stats import norm
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from reproduce.imputers._base import ExpressionImputer, check_integer, check_number, check_random_state_value
+from reproduce.imputers._base import (
+    ExpressionImputer,
+    check_integer,
+    check_number,
+    check_random_state_value,
+    unpacked,
+)
 from reproduce.imputers._covariates import Covariates
 
 
@@ -155,6 +161,7 @@ class PredictiveImputer(ExpressionImputer):
     def _prepared(self, X, covariates: pd.DataFrame | None):
         """Standardised varying genes (None where nothing of them is missing), encoded covariates, the missing mask."""
         check_is_fitted(self)
+        X, covariates = unpacked(X, covariates)
         X_checked, rows = self._checked(X, reset=False)
         self._check_rows(covariates, rows, len(X_checked))
         encoded = self._encoded(covariates)

@@ -9,6 +9,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -127,6 +128,24 @@ def test_in_place_fills_its_own_rows(name, data):
     again = new(name).fit(X, covariates=covariates).transform(X, covariates=covariates)
     assert np.isfinite(filled).all()
     np.testing.assert_array_equal(filled, again)
+
+
+@pytest.mark.parametrize("name", ["median", "gaussian"])
+def test_an_anndata_is_its_matrix_with_covariates_from_obs(name, data):
+    X_train, train, X_test, test = data
+    named = list(train.columns)
+    expected = new(name).fit(X_train, covariates=train).transform(X_test, covariates=test)
+    stored = [AnnData(X, obs=obs) for X, obs in ((X_train, train), (X_test, test))]
+    imputer = new(name).fit(stored[0], covariates=named)
+    np.testing.assert_array_equal(imputer.transform(stored[1], covariates=named), expected)
+    assert list(imputer.feature_names_in_) == list(X_train.columns)
+    if name == "gaussian":
+        sd = imputer.conditional_sd(X_test, covariates=test)
+        np.testing.assert_array_equal(imputer.conditional_sd(stored[1], covariates=named), sd)
+    with pytest.raises(CovariateError, match=r"no column 'weight'; its columns are: .*tissue"):
+        imputer.transform(stored[1], covariates=["weight"])
+    with pytest.raises(CovariateError, match="only an AnnData"):
+        imputer.transform(X_test, covariates=named)
 
 
 @pytest.mark.parametrize("name", ALL)
