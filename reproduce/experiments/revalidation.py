@@ -29,6 +29,8 @@ from reproduce.files import write_json, write_table
 
 #: Of the results folder: what was carried over on which evidence.
 TABLE = "revalidated"
+#: Of the store's folder: what was run again, until it is decided on.
+FOLDER = "revalidation"
 _TRIALS_AT_A_TIME = 200  # whose rows are held in memory
 _SHOWN = 5
 _COLUMNS = (
@@ -155,8 +157,8 @@ def revalidate(
 ) -> bool:
     """Run each sample again; keep what it vouches for under today's ids, and name what it refutes.
 
-    What an interrupted call has run, or has not finished carrying over, lies in ``results/revalidation`` until it is
-    finished by `finish_interrupted` or by another call.
+    What an interrupted call has run lies in the store's folder, under `FOLDER`; another call goes on from there.
+    What it had decided on and not finished carrying over, `finish_interrupted` finishes.
 
     Parameters
     ----------
@@ -185,7 +187,7 @@ def revalidate(
         raise ConfigError(f"The tolerance is {tolerance!r}; give a relative difference of at least 0 and below 1.")
     agreed = True
     for carrying in carryings:
-        folder = Path(results) / "revalidation" / carrying.name
+        folder = store.folder / FOLDER / carrying.name
         verdict = run_sample(carrying, store, folder, n_jobs=n_jobs, tolerance=tolerance)
         if verdict.differing:
             agreed = False
@@ -212,7 +214,7 @@ def finish_interrupted(store: ResultsStore, results: str | Path) -> int:
     DataFormatError
         For a file of a decision that cannot be read, naming it.
     """
-    decided = sorted((Path(results) / "revalidation").glob("*/decision.json"))
+    decided = sorted((store.folder / FOLDER).glob("*/decision.json"))
     for path in decided:
         _carry_over(path.parent, store, Path(results))
     return len(decided)

@@ -122,7 +122,7 @@ def test_equal_scores_carry_all_trials_over_with_their_provenance(results, study
     assert json.loads(note) == table[table["method"] == "median"].iloc[0].to_dict() | {
         "n_recomputed": int(table["n_recomputed"][0]), "n_carried": 12, "largest_difference": 0.0
     }  # fmt: skip
-    assert not list((results / "revalidation").iterdir())
+    assert not list((results / "trials" / "revalidation").iterdir())
     again = found_in(results, study)
     assert again.n_present == len(PLAN) and not again.carryings
 
@@ -248,7 +248,7 @@ def test_the_command_estimates_without_running_and_exits_by_what_it_finds(comman
     assert cli.main([*command, "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "24 by older code" in said and "of 12 to run again" in said and "on one core" in said
-    assert contents(results / "trials") == before and not (results / "revalidation").exists()
+    assert contents(results / "trials") == before and not (results / "trials" / "revalidation").exists()
     assert cli.main([*command, "--method", "median", "--sample", "1"]) == 0
     assert cli.main([*command]) == 1
     assert cli.main([*command, "--method", "nonsense"]) == 2
