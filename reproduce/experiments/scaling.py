@@ -5,7 +5,8 @@ rows are drawn by `reproduce.loaders.tissue_simulator` (low-rank normals of lung
 and donors with both tissues), so their law is known and does not change with the number of samples. Every measurement
 is a process of its own with one thread (`reproduce.one_fit`); no two run at a time.
 
-A measurement that would take longer than one is willing to wait is not made: its estimate stands in its place.
+A measurement that would take longer than one is willing to wait is not made: its estimate stands in its place. Waiting
+is counted in processor seconds, which work beside it does not lengthen.
 Measurements of another machine count as stored if they hold all of a method's; a method's curve never joins machines.
 """
 
@@ -224,9 +225,9 @@ def _growth(cost: Cost, rows: float, genes: float) -> float:
 
 
 def _seconds(row: Mapping) -> float:
-    """Clock time of a measurement; at least that of one that was stopped."""
+    """Processor time of a measurement, which other work beside it does not lengthen; when one was stopped."""
     if row["status"] == "ok":
-        return max(row["fit_seconds"] + row["impute_seconds"], 1e-4)
+        return max(row["fit_processor_seconds"] + row["impute_processor_seconds"], 1e-4)
     return row["estimated_seconds"] if row["status"] in ("stopped", "skipped") else np.nan
 
 
@@ -295,7 +296,7 @@ def run_scaling(
     name : str
         File name without its ending; written after each measurement, so that an interrupted run goes on from there.
     most_seconds : float
-        A measurement whose estimate is longer is skipped; ten times that at the base size.
+        Of the processor. A measurement whose estimate is longer is skipped; ten times that at the base size.
     server : type, optional
         Stands in for `Server` in tests.
 

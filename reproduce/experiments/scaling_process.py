@@ -86,8 +86,9 @@ class Server:
         self._start()
         request = {"method": point.method, "hyperparameters": json.loads(point.hyperparameters), "seed": point.seed}
         request |= {"missing_rate": point.missing_rate, "seconds": seconds, "rows": str(self._rows(point))}
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended already, and will be found to have said nothing
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
         said = self.process.stdout.readline()
         if not said:
             self.errors.seek(0)

@@ -141,10 +141,8 @@ def _reference_slopes(ax: Axes, left: float, right: float, bottom: float, top: f
     for slope in SLOPES:
         end = min(right, left * (top / bottom) ** (1 / slope))
         ax.plot([left, end], [bottom, bottom * (end / left) ** slope], color="0.8", lw=0.9, zorder=0, label="_slope")
-        middle = np.sqrt(left * end)
-        ax.annotate(
-            f"slope {slope}", (middle, bottom * (middle / left) ** slope), color="0.6", size=6.5, ha="left", va="top"
-        )
+        where = {"color": "0.6", "size": 6.5, "ha": "right", "va": "bottom"}
+        ax.annotate(f"slope {slope}", (end, bottom * (end / left) ** slope), **where)
 
 
 def _names(measured: pd.DataFrame, column: str, ax: Axes) -> None:

@@ -6,13 +6,14 @@ and where other work runs beside they still tell what the method asks for.
 **Exponents.** The slope of log seconds on log size by least squares, each size counted once (median over repeats). For
 genes and samples: over the upper half of the sizes (three at least, where there are three), and of these only over
 those that take `GROWN` times as long as the least of all sizes did, if two at least do. A cost that does not grow is
-no more than that least time, so it is at most half of what is left. Where fewer sizes have grown so far, the fixed
+no more than that least time, so it is at most a quarter of what is left. Where fewer sizes have grown so far, the fixed
 cost dominates: the slope of the upper half stands, and says so. For the fraction hidden: over all rates, on the share
 of entries that is known. Intervals are Student's at 95 %, given from three sizes on.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,10 @@ from scipy import stats
 from reproduce.errors import DataFormatError
 from reproduce.experiments.costs import duration
 from reproduce.experiments.scaling import AXES, BASE, LEFT_OUT
-from reproduce.experiments.scaling_process import NETWORK_METHODS
 from reproduce.tables.summaries import label_of
 
 #: A size shows growth if it takes this many times as long as the least time of all.
-GROWN = 2.0
+GROWN = 4.0
 #: The paper's largest matrix.
 GENOME_SAMPLES, GENOME_GENES = 15_201, 12_557
 AXIS_WORDS = {"n_genes": "genes", "n_samples": "samples", "missing_rate": "share known"}
@@ -149,7 +149,8 @@ def cost_table(sizes: pd.DataFrame, exponents: pd.DataFrame, measurements: pd.Da
     DataFrame
         Columns method, seconds, r2, peak_memory_gb (all at the base size), status, note (of the base), most_memory_gb
         (of all sizes), for each axis AXIS, AXIS_low, AXIS_high, AXIS_fixed, genome_seconds (extrapolated:
-        NaN without both exponents), genome_factor (times and divided by which its interval reaches), hyperparameters.
+        NaN without both exponents), genome_factor (times and divided by which its interval reaches), genome_least
+        (whether it is a lower bound, since a fixed cost dominates one of the two), hyperparameters.
     """
     by_key = exponents.set_index(["axis", "method"])
     base = _base_rows(sizes, measurements)
@@ -162,9 +163,10 @@ def cost_table(sizes: pd.DataFrame, exponents: pd.DataFrame, measurements: pd.Da
         for axis in AXES:
             names = {"": "exponent", "_low": "low", "_high": "high", "_fixed": "fixed_cost"}
             row |= {f"{axis}{end}": found[axis][key] if axis in found else np.nan for end, key in names.items()}
-        seconds, factor = _whole_genome(at_base, found)
+        row |= dict(zip(("genome_seconds", "genome_factor"), _whole_genome(at_base, found), strict=True))
+        row["genome_least"] = any(found[axis]["fixed_cost"] for axis in AXES[:2] if axis in found)
         changed = measurements.loc[measurements["method"] == method, "hyperparameters"].iloc[0]
-        rows.append(row | {"genome_seconds": seconds, "genome_factor": factor, "hyperparameters": changed})
+        rows.append(row | {"hyperparameters": changed})
     return pd.DataFrame(rows)
 
 
@@ -198,10 +200,8 @@ def show_costs(table: pd.DataFrame) -> pd.DataFrame:
     for axis, words in AXIS_WORDS.items():
         ends = (table[f"{axis}{end}"] for end in ("", "_low", "_high", "_fixed"))
         shown[f"power of {words}"] = [_power(*values) for values in zip(*ends)]
-    seconds, factor = table["genome_seconds"], table["genome_factor"]
-    shown[f"would take at {GENOME_SAMPLES:,} × {GENOME_GENES:,}"] = [
-        _extrapolated(*two) for two in zip(seconds, factor)
-    ]
+    told = table[["genome_seconds", "genome_factor", "genome_least"]].itertuples(index=False)
+    shown[f"would take at {GENOME_SAMPLES:,} × {GENOME_GENES:,}"] = [_extrapolated(*values) for values in told]
     return shown
 
 
@@ -216,10 +216,16 @@ def _power(exponent: float, low: float, high: float, fixed: float) -> str:
     return f"{exponent:.2f}{interval}{' (fixed cost)' if fixed else ''}"
 
 
-def _extrapolated(seconds: float, factor: float) -> str:
+def _extrapolated(seconds: float, factor: float, least: bool) -> str:
     if pd.isna(seconds):
         return "–"
-    return f"{duration(seconds)}" + (f" (×/÷ {factor:.2g})" if np.isfinite(factor) and factor < 1000 else "")
+    # an interval of two orders of magnitude or more says only that the powers are not known well enough
+    range_text = f" (×/÷ {factor:.2g})" if np.isfinite(factor) and factor < 100 else ""
+    return f"{'at least ' if least else ''}{_time(seconds)}{range_text}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds < 10 else duration(seconds)
 
 
 def skipped_table(sizes: pd.DataFrame) -> pd.DataFrame:
@@ -252,10 +258,13 @@ def say_setting(measurements: pd.DataFrame) -> str:
     ]
     if len(machines) > 1:
         parts.append("Each method was measured on one of them only; seconds of different methods compare no more.")
-    networks = measurements[measurements["method"].isin(NETWORK_METHODS)].drop_duplicates("method")
-    short = {row.method: row.hyperparameters for row in networks.itertuples() if '"epochs"' in row.hyperparameters}
+    short = [
+        f"{label_of(row.method)} ({epochs} epochs)"
+        for row in measurements.drop_duplicates("method").itertuples()
+        if (epochs := json.loads(row.hyperparameters).get("epochs"))
+    ]
     if short:
-        parts.append(f"Trained shorter than by default: {', '.join(f'{label_of(m)} ({h})' for m, h in short.items())}.")
+        parts.append(f"Trained shorter than by default: {', '.join(short)}.")
     parts.append(f"Not measured: {', '.join(map(label_of, LEFT_OUT))}, which needs another cohort.")
     good = measurements[measurements["status"] == "ok"]
     clock = (good["fit_seconds"] + good["impute_seconds"]) / (
@@ -311,7 +320,10 @@ def say_conclusion(table: pd.DataFrame) -> str:
         )
     genome = measured.dropna(subset=["genome_seconds"]).sort_values("genome_seconds")
     if len(genome):
-        told = "; ".join(f"{label_of(row['method'])} {duration(row['genome_seconds'])}" for _, row in genome.iterrows())
+        told = "; ".join(
+            f"{label_of(row['method'])} {'at least ' if row['genome_least'] else ''}{_time(row['genome_seconds'])}"
+            for _, row in genome.iterrows()
+        )
         size = f"{GENOME_SAMPLES:,} samples × {GENOME_GENES:,} genes"
         lines.append(f"- Extrapolated, not measured, to {size}, one thread, memory aside: {told}.")
     return "\n".join(lines)
