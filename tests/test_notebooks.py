@@ -22,6 +22,7 @@ NAMES = [
     "08_tissues_and_genes",
     "15_paper_tables",
     "16_claims",
+    "17_cost_and_scale",
 ]
 
 
