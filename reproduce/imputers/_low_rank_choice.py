@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from reproduce.errors import DataFormatError
 from reproduce.imputers._covariates import Covariates
 from reproduce.imputers._folds import donor_folds, hide_entries, left_out
 from reproduce.imputers._low_rank_groups import FitOptions, Fitted, fit_groups
@@ -66,6 +67,11 @@ def choose(
     Returns
     -------
     Choice
+
+    Raises
+    ------
+    DataFormatError
+        Where there is nothing to choose by: no donor can be left out that others of its group could tell of.
     """
     generator = np.random.default_rng([seed, 5])
     options = replace(options, max_iter=min(options.max_iter, MOST_ROUNDS))
@@ -82,6 +88,11 @@ def choose(
             tasks.append((rows, held, hidden))
         if Z.size > ALL_FOLDS_ENTRIES and tasks:
             break
+    if not any(hidden.any() for *_, hidden in tasks):
+        raise DataFormatError(
+            "rank='held_out' and shrinkage='held_out' are chosen on left-out donors with others of their group, and "
+            "there are none; give rows of more donors, or both values, such as rank=1 and shrinkage=0.2."
+        )
     return _search(Z, observed, groups, tasks, options, ranks, shrinkages, generator)
 
 

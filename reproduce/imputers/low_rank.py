@@ -37,8 +37,9 @@ class LowRankGaussianImputer(PredictiveImputer):
         Categorical covariate whose categories have means and scales of their own. None, or no covariates: one group.
     rank : "held_out", int or None, default "held_out"
         Number of factors. "held_out": chosen, like `shrinkage`, by the error on hidden known entries of donors that
-        were left out. For complete rows None, or as many as there are rows or genes, stands for the whole sample
-        covariance, found from the matrix rows × rows where there are more genes than rows (the dual form).
+        were left out, which takes two donors of one group at least. For complete rows None, or as many as there are
+        rows or genes, stands for the whole sample covariance, found from the matrix rows × rows where there are more
+        genes than rows (the dual form).
     shrinkage : "held_out" or float in [0, 1), default "held_out"
         Weight by which correlations are reduced; a gene's variance stays as it is.
     covariance : {"shared", "group"}, default "shared"

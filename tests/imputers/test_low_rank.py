@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import multivariate_normal
 
-from reproduce.errors import ConfigError
+from reproduce.errors import ConfigError, DataFormatError
 from reproduce.imputers import _low_rank_fit, _low_rank_groups, _low_rank_passes
 from reproduce.imputers import _low_rank_normal as low_rank_normal
 from reproduce.imputers._low_rank_fit import fit_low_rank, fit_low_rank_with_holes
@@ -209,6 +209,14 @@ def test_errors_of_rows_of_an_unknown_tissue_are_as_large_as_predicted(covarianc
     error = (X[1200:] - imputer.transform(Z, covariates=unknown))[missing]
     sd = imputer.conditional_sd(Z, covariates=unknown)[missing]
     assert 0.9 < np.mean((error / sd) ** 2) < 1.15
+
+
+def test_a_choice_on_left_out_donors_needs_two_of_a_tissue():
+    X, covariates = factor_data(n=20, p=6)
+    covariates["donor"] = "one"
+    with pytest.raises(DataFormatError, match="rank='held_out' and shrinkage='held_out'"):
+        LowRankGaussianImputer().fit(X, covariates=covariates)
+    LowRankGaussianImputer(rank=1, shrinkage=0.2).fit(X, covariates=covariates)
 
 
 def test_bad_parameters_are_refused():
