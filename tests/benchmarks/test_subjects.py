@@ -1,12 +1,17 @@
 """What is measured: equal work on both sides, equal answers where they are to be equal, and nearness to the law."""
 
+import time
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from reproduce.benchmarks import large
 from reproduce.benchmarks.imputing import PAIRS, SCIKIT_LEARN_KNN, fill_once, way_to_fill
+from reproduce.benchmarks.networks import train_grid
 from reproduce.benchmarks.simulated import SimulatedRows, hidden_entries, study_rows
+from reproduce.experiments import grid
 from reproduce.imputers import METHODS, make_imputer
 
 SIZE = {"rows": 2_000, "genes": 80, "missing_rate": 0.5, "seed": 0}
@@ -19,7 +24,8 @@ def test_the_plain_network_has_as_many_weights_as_the_method_s_own(method):
     X, covariates = study_rows(60, 7, 0)
     imputer = make_imputer(method, random_state=0, epochs=1, steps_per_epoch=1).fit(X, covariates=covariates)
     plain = plain_model(method, 7, n_numeric=1, n_categories=[2, 2])
-    assert plain.count_params() == sum(weight.size for weight in imputer.network_weights_)
+    own = sum(weight.size for weight in imputer.network_weights_)
+    assert sum(int(np.prod(weight.shape)) for weight in plain.weights) == own
 
 
 @pytest.mark.parametrize("method", ["pmi", "gain", "gain_mse"])
@@ -56,6 +62,22 @@ def test_plain_training_learns():
     filled = fill_plainly(model, inputs, np.where(hidden, np.nan, X[200:]), covariates[200:])
     assert np.array_equal(filled[~hidden], X[200:][~hidden])
     assert np.mean((filled - X[200:])[hidden] ** 2) < 0.8 * np.mean((X[:200].mean(axis=0) - X[200:])[hidden] ** 2)
+
+
+def test_a_grid_runs_as_many_models_as_asked_for_and_tells_the_time_of_one(monkeypatch):
+    seen = []
+
+    def pretend(trials, study, store, n_jobs, *, progress):
+        seen.append((trials, study.cohorts["GTEx"].n_obs, n_jobs))
+        time.sleep(0.3)
+        rows = [("r2", "overall", 0.6), ("r2", "overall", 0.8), ("r2", "gene", 9.0), ("mae", "overall", 9.0)]
+        return SimpleNamespace(rows=pd.DataFrame(rows, columns=["metric", "level", "value"]))
+
+    monkeypatch.setattr(grid, "run_grid", pretend)
+    record = train_grid("pmi", 90, 8, 2, 0.5, n_models=3, n_workers=2, seed=1)
+    ((trials, n_rows, n_jobs),) = seen
+    assert [trial.seed for trial in trials] == [3, 4, 5] and (n_rows, n_jobs) == (120, 2)
+    assert 0.1 <= record["seconds"] < 0.15 and record["r2"] == pytest.approx(0.7)
 
 
 def test_neighbours_are_those_of_scikit_learn():
