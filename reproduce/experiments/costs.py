@@ -1,65 +1,18 @@
 """Estimates how long a trial takes on one core, from its method, rows and genes; never runs one.
 
-For the order of trials, for time estimates, and to give up beforehand on what would take days. The figures are rough:
-seconds measured on `REFERENCE_ROWS` rows and `REFERENCE_GENES` genes, and the power of either with which a method's
-arithmetic grows.
+For the order of trials, for time estimates, and to give up beforehand on what would take days. The methods' figures are
+those of `reproduce.imputers.costs`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from reproduce.experiments.trials import Trial
+from reproduce.imputers.costs import COSTS, OTHERS, REFERENCE_GENES, REFERENCE_ROWS, Cost, duration, seconds_at
 
-REFERENCE_ROWS, REFERENCE_GENES = 740, 65
+__all__ = ["COSTS", "REFERENCE_GENES", "REFERENCE_ROWS", "Cost", "duration", "expected_seconds", "group_seconds"]
 
-
-@dataclass(frozen=True)
-class Cost:
-    """Seconds of one trial at the reference size, and how they grow.
-
-    Attributes
-    ----------
-    seconds : float
-    rows, genes : float
-        Powers.
-    constant : float
-        Share of the seconds that does not grow.
-    epochs : int
-        Of a network's training that took these seconds.
-    """
-
-    seconds: float
-    rows: float
-    genes: float
-    constant: float = 0.0
-    epochs: int = 200
-
-
-#: A network's steps do not depend on the rows; of its layers only the outer ones grow with the genes. Chained equations
-#: fit a regression on all other genes for every gene, forests look at a third or the square root of them at a split,
-#: and the Gaussian solves a system of the visible genes for every row.
-COSTS = {
-    "missforest_100": Cost(600.0, 1, 1.5),
-    "missforest_10": Cost(80.0, 1, 1.5),
-    "iterative_forest": Cost(80.0, 1, 2),
-    "boosted_forest": Cost(7.0, 1, 2, constant=0.1),
-    "gain": Cost(20.0, 0, 1, constant=0.8),
-    "gain_mse": Cost(12.0, 0, 1, constant=0.8),
-    "pmi": Cost(8.0, 0, 1, constant=0.8),
-    "best": Cost(150.0, 0.5, 1, constant=0.5, epochs=60),
-    "pmi_tuned": Cost(40.0, 0.5, 1, constant=0.5, epochs=60),
-    "mixture": Cost(6.0, 1, 3, constant=0.4),
-    "low_rank": Cost(2.0, 1, 1, constant=0.2),
-    "oracle": Cost(8.0, 1, 3),
-    "mice": Cost(5.0, 1, 3, constant=0.2),
-    "gaussian": Cost(0.5, 1, 3, constant=0.4),
-    "fast_mice": Cost(0.2, 1, 2, constant=0.4),
-    "median": Cost(0.3, 1, 1, constant=0.5),
-    "surrogate": Cost(0.3, 1, 1, constant=0.5),
-}
-_OTHERS = Cost(0.3, 2, 1, constant=0.5)  # neighbours compare all pairs of rows
 _FURTHER_FILL = 0.3  # seconds of a trial whose fit another one has paid for
 
 
@@ -71,12 +24,10 @@ def expected_seconds(trial: Trial, study) -> float:
     trial : Trial
     study : reproduce.loaders.study.Study
     """
-    cost = COSTS.get(trial.method, _OTHERS)
+    cost = COSTS.get(trial.method, OTHERS)
     cohort = study.cohorts.get(trial.train.split("/")[0])
     n_rows, n_genes = cohort.shape if cohort is not None else (REFERENCE_ROWS, REFERENCE_GENES)
-    growth = (n_rows / REFERENCE_ROWS) ** cost.rows * (n_genes / REFERENCE_GENES) ** cost.genes
-    seconds = cost.seconds * (cost.constant + (1 - cost.constant) * growth)
-    return seconds * max(0.1, _epochs(trial, cost) / cost.epochs)
+    return seconds_at(trial.method, n_rows, n_genes) * max(0.1, _epochs(trial, cost) / cost.epochs)
 
 
 def _epochs(trial: Trial, cost: Cost) -> float:
@@ -90,11 +41,3 @@ def group_seconds(trials: Iterable[Trial], study) -> float:
     """Cost of trials that share one fit."""
     trials = list(trials)
     return expected_seconds(trials[0], study) + _FURTHER_FILL * (len(trials) - 1)
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit in which one would say it."""
-    for limit, divisor, unit in ((90, 1, "s"), (5400, 60, "min"), (172800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / divisor:.1f} {unit}" if unit == "h" else f"{seconds / divisor:.0f} {unit}"
-    return f"{seconds / 86400:,.0f} days"
