@@ -1,10 +1,8 @@
 """Fits normals with low-rank plus diagonal covariance to residuals, complete or with holes; never sees a covariate.
 
-Complete rows: the fixed point of maximum likelihood factor analysis (Jöreskog 1967) from the leading directions of the
-covariance, of the Gram matrix of rows, or of a randomised range finder (Halko, Martinsson and Tropp 2011), whichever is
-smallest. Rows with holes: expectation maximisation with alternating batches of small systems, one a row, one a gene;
-large matrices with holes go to `reproduce.imputers._low_rank_passes`. Nothing of size genes × genes is formed beyond
-`DIRECT_SIDE`.
+Complete rows: the fixed point of maximum likelihood factor analysis (Jöreskog 1967) from the leading directions that
+`reproduce.imputers._low_rank_directions` finds. Rows with holes: expectation maximisation with alternating batches of
+small systems, one a row, one a gene; large matrices with holes go to `reproduce.imputers._low_rank_passes`.
 """
 
 from __future__ import annotations
@@ -12,16 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh
 
+from reproduce.imputers._low_rank_directions import Directions
 from reproduce.imputers._low_rank_normal import LowRankNormal, row_blocks, symmetric, systems
 
 #: Least noise of a gene, as a share of its variance: a gene that factors explain wholly would outweigh all others.
 LEAST_NOISE = 0.01
-#: Largest matrix of genes or of rows whose eigenvectors are found directly; beyond, by a randomised range finder.
-DIRECT_SIDE = 2_000
-#: Directions that the range finder keeps beyond those asked for, and its power iterations.
-SPARE_DIRECTIONS, POWER_ITERATIONS = 10, 2
 #: Rank at which the noise is estimated that directions are then weighted by, where ranks are nested.
 PILOT_RANK = 40
 #: Side of the moment matrix up to which the fixed point is iterated for each rank; beyond, ranks are nested.
@@ -60,17 +54,17 @@ def fit_low_rank(
     if weights is not None:
         residuals = residuals * np.sqrt(weights / weights.mean())[:, None].astype(residuals.dtype)
     variance = np.maximum(np.einsum("rp,rp->p", residuals, residuals) / len(residuals), 1e-6)
-    return normals_of(_Directions(residuals, generator), variance, ranks, min(residuals.shape), residuals.dtype)
+    return normals_of(Directions(residuals, generator), variance, ranks, min(residuals.shape), residuals.dtype)
 
 
 def normals_of(
-    directions: _Directions, variance: np.ndarray, ranks: list[int], side: int, kind: np.dtype
+    directions: Directions, variance: np.ndarray, ranks: list[int], side: int, kind: np.dtype
 ) -> dict[int, LowRankNormal]:
     """Normals of several ranks from what finds leading directions of complete rows.
 
     Parameters
     ----------
-    directions : _Directions
+    directions : Directions
         Or what answers ``leading(metric, rank)`` and ``direct`` like it.
     variance : ndarray (n_genes,)
     ranks : list of int
@@ -121,61 +115,12 @@ def tail_of(values: np.ndarray, variance: np.ndarray) -> float:
     return float(max(n_genes - values.sum(), 0.0) / max(n_genes - len(values), 1))
 
 
-def _fixed_point(directions: _Directions, variance: np.ndarray, loadings: np.ndarray, rank: int) -> np.ndarray:
+def _fixed_point(directions: Directions, variance: np.ndarray, loadings: np.ndarray, rank: int) -> np.ndarray:
     for _ in range(FIXED_POINT_ROUNDS):
         metric = np.sqrt(_noise(variance, loadings))
         values, vectors = directions.leading(metric, rank)
         loadings = _loadings(metric, values, vectors, 1.0)
     return loadings
-
-
-class _Directions:
-    """Leading eigenvectors of diag(1/metric) S diag(1/metric), S = residualsᵀ residuals / n, by the cheapest way."""
-
-    def __init__(self, residuals: np.ndarray, generator: np.random.Generator):
-        self.residuals, self.generator = residuals, generator
-        n, p = residuals.shape
-        self.by_genes = p <= min(n, DIRECT_SIDE)
-        self.direct = self.by_genes or n <= DIRECT_SIDE
-        self.covariance = residuals.T @ residuals / n if self.by_genes else None
-        self.found = None
-
-    def leading(self, metric: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-        """Values (rank,), descending, and orthonormal vectors (n_genes, rank)."""
-        if rank == 0:
-            return np.zeros(0), np.zeros((len(metric), 0))
-        if self.by_genes:
-            return top_of(self.covariance / np.outer(metric, metric), rank)
-        metric = metric.astype(self.residuals.dtype)
-        if not self.direct:
-            return self._by_range_finder(metric, rank)
-        scaled = self.residuals / metric
-        values, vectors = top_of(scaled @ scaled.T / len(scaled), rank)
-        sizes = np.sqrt(np.maximum(values * len(scaled), np.finfo(np.float32).tiny))
-        return values, scaled.T @ (vectors / sizes).astype(scaled.dtype)
-
-    def _by_range_finder(self, metric: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-        R = self.residuals
-        iterations = 1
-        if self.found is None:  # the directions of another metric are a far better start than random ones
-            width = min(rank + SPARE_DIRECTIONS, *R.shape)
-            self.found = self.generator.standard_normal((R.shape[1], width), dtype=R.dtype)
-            iterations = POWER_ITERATIONS + 1
-        directions = self.found
-        for _ in range(iterations):
-            basis = np.linalg.qr(R @ (directions / metric[:, None]))[0]
-            directions = (R.T @ basis) / metric[:, None]
-            vectors, sizes, _ = np.linalg.svd(directions, full_matrices=False)
-            directions = vectors
-        self.found = vectors * metric[:, None]
-        return sizes[:rank].astype(np.float64) ** 2 / len(R), vectors[:, :rank]
-
-
-def top_of(matrix: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Largest eigenvalues (rank,) of a symmetric matrix, descending, and their vectors (n, rank), in float64."""
-    side = len(matrix)
-    values, vectors = eigh(matrix.astype(np.float64), subset_by_index=(side - rank, side - 1))
-    return values[::-1], vectors[:, ::-1]
 
 
 # rows with holes
@@ -258,17 +203,17 @@ def _start(residuals: np.ndarray, observed: np.ndarray, rank: int, generator: np
     """Principal components of rows filled with zeros, corrected for what the zeros take from covariances."""
     coverage = np.maximum(observed.mean(axis=0), 1 / len(observed))
     variance = np.maximum(np.einsum("rp,rp->p", residuals, residuals) / len(residuals) / coverage, 1e-6)
-    return start_of(_Directions(residuals, generator), variance, coverage, rank, residuals.dtype)
+    return start_of(Directions(residuals, generator), variance, coverage, rank, residuals.dtype)
 
 
 def start_of(
-    directions: _Directions, variance: np.ndarray, coverage: np.ndarray, rank: int, kind: np.dtype
+    directions: Directions, variance: np.ndarray, coverage: np.ndarray, rank: int, kind: np.dtype
 ) -> LowRankNormal:
     """A normal to start from, of what finds leading directions of rows filled with zeros.
 
     Parameters
     ----------
-    directions : _Directions
+    directions : Directions
         Or what answers ``leading(metric, rank)`` like it.
     variance, coverage : ndarray (n_genes,)
         Of a gene's known entries; the share of them.

@@ -1,11 +1,12 @@
 """Fits low-rank normals in passes over blocks of rows, so that memory does not grow with rows; never keeps a block.
 
 A pass reads every block once and adds it to sums whose size depends on genes, factors and groups alone. Complete rows:
-the range finder of `reproduce.imputers._low_rank_fit`, one pass an iteration. Rows with holes: rounds of alternating
-least squares, one pass each. In a round the factors of a block's rows are regressed on their known genes, then each
-gene on the factors of the rows that know it, with the factors' uncertainty in the sums: expectation maximisation, in
-which that uncertainty is taken for diagonal beyond `EXACT_GENES` genes. There it is next to nothing: thousands of known
-genes tell of a few factors, and with loadings rotated as in `LowRankNormal` the exact matrix is nearly diagonal anyway.
+the range finder of `reproduce.imputers._low_rank_directions`, one pass an iteration. Rows with holes: rounds of
+alternating least squares, one pass each. In a round the factors of a block's rows are regressed on their known genes,
+then each gene on the factors of the rows that know it, with the factors' uncertainty in the sums: expectation
+maximisation, in which that uncertainty is taken for diagonal beyond `EXACT_GENES` genes. There it is next to nothing:
+thousands of known genes tell of a few factors, and with loadings rotated as in `LowRankNormal` the exact matrix is
+nearly diagonal anyway.
 """
 
 from __future__ import annotations
@@ -17,17 +18,8 @@ from typing import Protocol
 
 import numpy as np
 
-from reproduce.imputers._low_rank_fit import (
-    DIRECT_SIDE,
-    LEAST_NOISE,
-    POWER_ITERATIONS,
-    PRIOR_SAMPLES,
-    SPARE_DIRECTIONS,
-    HolesFit,
-    normals_of,
-    start_of,
-    top_of,
-)
+from reproduce.imputers._low_rank_directions import DIRECT_SIDE, POWER_ITERATIONS, SPARE_DIRECTIONS, top_of
+from reproduce.imputers._low_rank_fit import LEAST_NOISE, PRIOR_SAMPLES, HolesFit, normals_of, start_of
 from reproduce.imputers._low_rank_normal import LowRankNormal, iterate, multiplied, row_blocks, symmetric, systems
 
 #: Most rounds, and the fall of the mean logarithm of a known entry's noise in a round below which they end: about a

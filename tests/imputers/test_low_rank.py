@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from reproduce.errors import ConfigError, DataFormatError
-from reproduce.imputers import _low_rank_fit, _low_rank_groups, _low_rank_passes
+from reproduce.imputers import _low_rank_directions, _low_rank_fit, _low_rank_groups, _low_rank_passes
 from reproduce.imputers import _low_rank_normal as low_rank_normal
 from reproduce.imputers._low_rank_fit import fit_low_rank, fit_low_rank_with_holes
 from reproduce.imputers._normal import Normal
@@ -107,13 +107,13 @@ def test_range_finder_equals_direct_decomposition(monkeypatch):
     rng = np.random.default_rng(0)
     R = rng.normal(size=(320, 5)) @ rng.normal(size=(5, 350)) + rng.normal(size=(320, 350))
     direct = fit_low_rank(R, [5], generator=rng)[5].covariance()
-    monkeypatch.setattr(_low_rank_fit, "DIRECT_SIDE", 10)
+    monkeypatch.setattr(_low_rank_directions, "DIRECT_SIDE", 10)
     sketched = fit_low_rank(R, [5], generator=rng)[5].covariance()
     np.testing.assert_allclose(sketched, direct, atol=2e-2 * np.abs(direct).max())
 
 
 def test_range_finder_by_passes_is_the_range_finder(monkeypatch):
-    monkeypatch.setattr(_low_rank_fit, "DIRECT_SIDE", 10)
+    monkeypatch.setattr(_low_rank_directions, "DIRECT_SIDE", 10)
     monkeypatch.setattr(_low_rank_passes, "DIRECT_SIDE", 10)
     monkeypatch.setattr(low_rank_normal, "BLOCK_BYTES", 350 * 8 * 30)
     rng = np.random.default_rng(0)
