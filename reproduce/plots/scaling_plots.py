@@ -24,9 +24,11 @@ AXIS_TITLES = {
 SLOPES = (1, 2, 3)
 #: How far above the longest measurement an estimate is still in sight.
 _HEADROOM = 6.0
+#: From a name to the end of its line.
+_LEADER = {"arrowstyle": "-", "lw": 0.5, "alpha": 0.6, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5)}
 
 
-def cost_curves(sizes: pd.DataFrame, ax: Axes) -> Axes:
+def cost_curves(sizes: pd.DataFrame, ax: Axes, *, limits: tuple[float, float] | None = None) -> Axes:
     """Seconds against one kind of size, a line for each method, named at its end.
 
     Parameters
@@ -35,10 +37,12 @@ def cost_curves(sizes: pd.DataFrame, ax: Axes) -> Axes:
         Of `reproduce.tables.scaling_tables.size_table`, one axis. Dots: medians over repeats; bars: least and most.
         A line ends dashed at the estimate of the first size that was not measured; open circles: R² of 0 or less.
     ax : Axes
+    limits : tuple of float, optional
+        Of the seconds; by default those of this axis with room for estimates.
     """
     (axis,) = sizes["axis"].unique()
     measured = sizes[sizes["status"] == "ok"]
-    bottom, top = measured["low"].min() / 2, measured["high"].max() * _HEADROOM
+    bottom, top = limits or _limits(measured)
     for method, curve in sizes.groupby("method", sort=False):
         _curve(curve.sort_values("size"), "seconds", ax, colour_of(method))
         _open_ends(curve.sort_values("size"), ax, colour_of(method), top)
@@ -59,15 +63,15 @@ def cost_panels(sizes: pd.DataFrame) -> Figure:
         Of `reproduce.tables.scaling_tables.size_table`.
     """
     fig, axes = new_figure(len(AXES), width=5.4, height=5.6, sharey=True)
+    limits = _limits(sizes[sizes["status"] == "ok"])
     for axis, ax in zip(AXES, axes, strict=True):
-        cost_curves(sizes[sizes["axis"] == axis], ax)
+        cost_curves(sizes[sizes["axis"] == axis], ax, limits=limits)
         ax.yaxis.set_tick_params(labelleft=True)
-    # the panels share their ordinate, so that each is drawn to the limits of all
-    every = sizes[sizes["status"] == "ok"]
-    axes[0].set_ylim(every["low"].min() / 2, every["high"].max() * _HEADROOM)
-    for axis, ax in zip(AXES, axes, strict=True):
-        _place_names(ax, every[every["axis"] == axis])
     return fig
+
+
+def _limits(measured: pd.DataFrame) -> tuple[float, float]:
+    return measured["low"].min() / 2, measured["high"].max() * _HEADROOM
 
 
 def memory_curves(sizes: pd.DataFrame, ax: Axes) -> Axes:
@@ -141,7 +145,7 @@ def _reference_slopes(ax: Axes, left: float, right: float, bottom: float, top: f
     for slope in SLOPES:
         end = min(right, left * (top / bottom) ** (1 / slope))
         ax.plot([left, end], [bottom, bottom * (end / left) ** slope], color="0.8", lw=0.9, zorder=0, label="_slope")
-        where = {"color": "0.6", "size": 6.5, "ha": "right", "va": "bottom"}
+        where = {"color": "0.6", "size": 6.5, "ha": "right", "va": "top"}
         ax.annotate(f"slope {slope}", (end, bottom * (end / left) ** slope), **where)
 
 
@@ -153,7 +157,7 @@ def _names(measured: pd.DataFrame, column: str, ax: Axes) -> None:
         ax.annotate(
             label_of(row["method"]), (row["size"], row[column]), xytext=(1.06, 0.5), textcoords="axes fraction",
             color=colour, size=7, va="center", annotation_clip=False, gid=f"name {row['method']}",
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5, "alpha": 0.6, "shrinkA": 1, "shrinkB": 3},
+            arrowprops=_LEADER | {"color": colour},
         )  # fmt: skip
     _place_names(ax, measured, column)
 

@@ -6,9 +6,9 @@ and where other work runs beside they still tell what the method asks for.
 **Exponents.** The slope of log seconds on log size by least squares, each size counted once (median over repeats). For
 genes and samples: over the upper half of the sizes (three at least, where there are three), and of these only over
 those that take `GROWN` times as long as the least of all sizes did, if two at least do. A cost that does not grow is
-no more than that least time, so it is at most a quarter of what is left. Where fewer sizes have grown so far, the fixed
-cost dominates: the slope of the upper half stands, and says so. For the fraction hidden: over all rates, on the share
-of entries that is known. Intervals are Student's at 95 %, given from three sizes on.
+no more than that least time, so it is at most a quarter of what is left. Where fewer sizes have grown so far, a fixed
+cost may dominate, and would hide growth: the slope of the upper half stands as a lower bound. For the fraction hidden:
+over all rates, on the share of entries that is known. Intervals are Student's at 95 %, given from three sizes on.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def exponent_table(sizes: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns axis, method, exponent, low, high (95 %; NaN below three sizes), n_sizes, smallest, largest (of the
-        sizes used), largest_seconds, fixed_cost (whether the cost that does not grow dominates).
+        sizes used), largest_seconds, fixed_cost (whether a cost that does not grow may dominate; then the exponent is a
+        lower bound).
     """
     rows = []
     for (axis, method), curve in sizes[sizes["status"] == "ok"].groupby(["axis", "method"], sort=False):
@@ -212,8 +213,8 @@ def _number(value: float, style: str) -> str:
 def _power(exponent: float, low: float, high: float, fixed: float) -> str:
     if pd.isna(exponent):
         return "–"
-    interval = "" if pd.isna(low) else f" [{low:.2f}, {high:.2f}]"
-    return f"{exponent:.2f}{interval}{' (fixed cost)' if fixed else ''}"
+    interval = "" if pd.isna(low) or fixed else f" [{low:z.2f}, {high:z.2f}]"
+    return f"{'≥ ' if fixed else ''}{exponent:z.2f}{interval}"
 
 
 def _extrapolated(seconds: float, factor: float, least: bool) -> str:
@@ -235,14 +236,13 @@ def skipped_table(sizes: pd.DataFrame) -> pd.DataFrame:
 
 def show_skipped(table: pd.DataFrame) -> pd.DataFrame:
     """The table of `skipped_table` as a reader wants it, one row a method and axis."""
-    rows = []
-    for (method, axis), part in table.groupby(["method", "axis"], sort=False):
-        told = "; ".join(
-            f"{row.size_text}: {row.note}"
-            for row in part.assign(size_text=part["size"].map("{:,g}".format)).itertuples()
-        )
-        rows.append((label_of(method), AXIS_WORDS[axis], told))
-    return pd.DataFrame(rows, columns=["method", "varied", "not measured"])
+    notes = table["note"].str.removeprefix("skipped: estimated ")
+    told = table.assign(told=table["size"].map("{:,g}: ".format) + notes)
+    rows = [
+        (label_of(method), AXIS_WORDS[axis], "; ".join(part["told"]))
+        for (method, axis), part in told.groupby(["method", "axis"], sort=False)
+    ]
+    return pd.DataFrame(rows, columns=["method", "varied", "not measured: estimate, or what happened"])
 
 
 # --- sentences ---
@@ -292,9 +292,11 @@ def say_quality(sizes: pd.DataFrame) -> str:
         return "At every size every method predicts the hidden entries (R² above 0)."
     told = []
     for method, part in bad.groupby("method", sort=False):
+        every = (sizes["method"] == method) & (sizes["status"] == "ok")
         where = ", ".join(
             f"{size:,g} {AXIS_WORDS[axis]}" for axis, size in part[["axis", "size"]].itertuples(index=False)
         )
+        where = "everywhere" if len(part) == every.sum() else where
         told.append(f"{label_of(method)} ({where})")
     return f"No better than a gene's mean (R² of 0 or less; open circles): {'; '.join(told)}."
 
@@ -306,17 +308,18 @@ def say_conclusion(table: pd.DataFrame) -> str:
         return "Nothing was measured."
     first, last = measured.iloc[0], measured.iloc[-1]
     lines = [
-        f"- At the base size {label_of(first['method'])} is the quickest ({first['seconds']:.2g} s) and "
-        f"{label_of(last['method'])} the slowest ({last['seconds']:.2g} s)."
+        f"- At the base size {label_of(first['method'])} is the quickest ({_time(first['seconds'])}) and "
+        f"{label_of(last['method'])} the slowest ({_time(last['seconds'])})."
     ]
     for axis in ("n_genes", "n_samples"):
         known = measured.dropna(subset=[axis]).sort_values(axis)
         grown = known[~known[f"{axis}_fixed"].astype(bool)]
-        told = "; ".join(f"{label_of(row['method'])} {row[axis]:.1f}" for _, row in grown.iterrows())
-        fixed = ", ".join(map(label_of, known.loc[known[f"{axis}_fixed"].astype(bool), "method"]))
-        text = f"- Powers of {AXIS_WORDS[axis]}: {told or 'none can be told'}."
+        told = "; ".join(f"{label_of(row['method'])} {row[axis]:z.1f}" for _, row in grown.iterrows())
+        least = known[known[f"{axis}_fixed"].astype(bool)]
+        fixed = ", ".join(f"{label_of(row['method'])} {row[axis]:z.1f}" for _, row in least.iterrows())
+        text = f"- Powers of the number of {AXIS_WORDS[axis]}: {told or 'none can be told'}."
         lines.append(
-            text + (f" Up to the largest size a cost that does not grow dominates for {fixed}." if fixed else "")
+            text + (f" At least (within reach, a cost that does not grow may dominate): {fixed}." if fixed else "")
         )
     genome = measured.dropna(subset=["genome_seconds"]).sort_values("genome_seconds")
     if len(genome):
