@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import pandas as pd
 
 #: An outlying value must not decide alone.
 _MOST_SQUARED_ERROR = 16.0
@@ -48,3 +51,45 @@ def likelihood_weights(squares: np.ndarray, n: int) -> np.ndarray:
     variance = max(squares.min() / n, 1e-12)
     weights = np.exp(-(squares - squares.min()) / (2 * variance * _ENTRIES_PER_FACT))
     return weights / weights.sum()
+
+
+def gain_by_gene(
+    genes: pd.Index,
+    Z: np.ndarray,
+    sd: np.ndarray,
+    hidden: list[np.ndarray],
+    held_out: list[np.ndarray],
+    weigh: Callable[[np.ndarray, int], np.ndarray],
+) -> pd.DataFrame:
+    """What references gain on hidden entries, gene by gene; the table `TransferImputer.transfer_gain_`.
+
+    Parameters
+    ----------
+    genes : Index (n_genes,)
+    Z : ndarray (n_samples, n_genes)
+    sd : ndarray (n_genes,)
+    hidden : list of ndarray of bool (n_samples, n_genes)
+        By fold.
+    held_out : list of ndarray (n_candidates, n_hidden)
+        By fold, the hidden entries as each candidate predicts them, the target alone the last; NaN where given up on.
+    weigh : callable
+        Gives the candidates' weights from `squared_errors`; called with those of the other folds.
+    """
+    without, with_references, columns = [], [], []
+    for i, (mask, predicted) in enumerate(zip(hidden, held_out)):
+        others = [j for j in range(len(hidden)) if j != i]
+        weights = weigh(*squared_errors(Z, sd, [hidden[j] for j in others], [held_out[j] for j in others]))
+        columns.append(np.nonzero(mask)[1])
+        without.append(((Z[mask] - predicted[-1]) / sd[columns[-1]]) ** 2)
+        with_references.append(((Z[mask] - weights @ np.nan_to_num(predicted)) / sd[columns[-1]]) ** 2)
+    column = np.concatenate([*columns, np.zeros(0, dtype=int)])
+    a, b = np.concatenate([*without, np.zeros(0)]), np.concatenate([*with_references, np.zeros(0)])
+    count = np.bincount(column, minlength=len(genes))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a gene of which nothing could be hidden has NaN
+        errors = [np.bincount(column, weights=v, minlength=len(genes)) / count for v in (a, b, (a - b) ** 2)]
+        gain = errors[0] - errors[1]
+        standard_error = np.sqrt(np.maximum(errors[2] - gain**2, 0.0) / np.where(count > 1, count - 1, np.nan))
+    table = {"gene": genes, "n_hidden": count, "error_without": errors[0], "error_with": errors[1]}
+    return pd.DataFrame(
+        table | {"gain": gain, "standard_error": standard_error, "transfers": gain > 2 * standard_error}
+    )

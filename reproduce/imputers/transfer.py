@@ -23,13 +23,7 @@ from reproduce.errors import ConfigError
 from reproduce.imputers._base import check_integer, check_number, check_random_state_value
 from reproduce.imputers._covariates import Covariates
 from reproduce.imputers._folds import fit_standardised
-from reproduce.imputers._normal import (
-    Normal,
-    Prior,
-    conditional_mean,
-    conditional_variance,
-    draw_missing,
-)
+from reproduce.imputers._normal import Normal, Prior, conditional_mean, conditional_variance, draw_missing
 from reproduce.imputers._predictive import PredictiveImputer
 from reproduce.imputers._transfer import (
     Moments,
@@ -46,7 +40,7 @@ from reproduce.imputers._transfer import (
     simplex_lattice,
     updated_by_target,
 )
-from reproduce.imputers._transfer_choice import folds_of_entries, likelihood_weights, squared_errors
+from reproduce.imputers._transfer_choice import folds_of_entries, gain_by_gene, likelihood_weights, squared_errors
 from reproduce.imputers.gaussian import ConditionalGaussianImputer
 
 #: A reference's weight in the grid that stands for "reference only".
@@ -230,7 +224,7 @@ class TransferImputer(PredictiveImputer):
             wanted = self._weights(*squared_errors(Z, sd, hidden[:number], held_out)) >= _LEAST_WEIGHT
             wanted[-1] = True
         weights = self._choose(Z, sd, hidden, held_out)
-        self.transfer_gain_ = self._gain(genes, Z, sd, hidden, held_out)
+        self.transfer_gain_ = gain_by_gene(genes, Z, sd, hidden, held_out, self._weights)
         self._normal = self._average(Z, references, correlation, weights)
         self.mean_, self.covariance_ = self._normal.mean, self._normal.covariance
 
@@ -357,27 +351,3 @@ class TransferImputer(PredictiveImputer):
         normals = [normal for normal in fits if normal is not None]
         mean = sum(weight * normal.mean for weight, normal in zip(kept, normals))
         return Normal.of(mean, sum(weight * normal.covariance for weight, normal in zip(kept, normals)))
-
-    def _gain(
-        self, genes: pd.Index, Z: np.ndarray, sd: np.ndarray, hidden: list[np.ndarray], held_out: list[np.ndarray]
-    ) -> pd.DataFrame:
-        """The table `transfer_gain_`."""
-        without, with_references, columns = [], [], []
-        for i, (mask, predicted) in enumerate(zip(hidden, held_out)):
-            others = [j for j in range(len(hidden)) if j != i]
-            squares, n = squared_errors(Z, sd, [hidden[j] for j in others], [held_out[j] for j in others])
-            weights = self._weights(squares, n)
-            columns.append(np.nonzero(mask)[1])
-            without.append(((Z[mask] - predicted[-1]) / sd[columns[-1]]) ** 2)
-            with_references.append(((Z[mask] - weights @ np.nan_to_num(predicted)) / sd[columns[-1]]) ** 2)
-        column = np.concatenate([*columns, np.zeros(0, dtype=int)])
-        a, b = np.concatenate([*without, np.zeros(0)]), np.concatenate([*with_references, np.zeros(0)])
-        count = np.bincount(column, minlength=len(genes))
-        with np.errstate(divide="ignore", invalid="ignore"):  # a gene of which nothing could be hidden has NaN
-            errors = [np.bincount(column, weights=v, minlength=len(genes)) / count for v in (a, b, (a - b) ** 2)]
-            gain = errors[0] - errors[1]
-            standard_error = np.sqrt(np.maximum(errors[2] - gain**2, 0.0) / np.where(count > 1, count - 1, np.nan))
-        table = {"gene": genes, "n_hidden": count, "error_without": errors[0], "error_with": errors[1]}
-        return pd.DataFrame(
-            table | {"gain": gain, "standard_error": standard_error, "transfers": gain > 2 * standard_error}
-        )
