@@ -13,6 +13,7 @@ import numpy as np
 
 from reproduce.imputers._covariates import Covariates
 from reproduce.imputers._folds import covariates_of_rows, fit_standardised, held_out_fits, hide_entries
+from reproduce.imputers._network_parts import covariate_arrays
 from reproduce.imputers.gaussian import ConditionalGaussianImputer
 from reproduce.imputers.median import groups_of
 from reproduce.models.tuned_pmi import MaskedRows
@@ -211,13 +212,11 @@ def _partners(like: np.ndarray, rows: np.ndarray, groups: np.ndarray, generator:
 
 
 def _as_network_reads(expression, shown, input_mask, target_mask, covariates, folds) -> MaskedRows:
-    n = len(expression)
     return MaskedRows(
         expression=expression.astype(np.float32),
         shown=shown.astype(np.float32),
         input_mask=input_mask.astype(np.float32),
         target_mask=target_mask.astype(np.float32),
-        codes=np.zeros((n, 0), np.int32) if covariates is None else covariates.codes.astype(np.int32),
-        numeric=np.zeros((n, 0), np.float32) if covariates is None else covariates.numeric.astype(np.float32),
-        fold=np.full((n, 1), -1, np.int32) if folds is None else folds[:, None],
+        **covariate_arrays(covariates, len(expression)),
+        fold=np.full((len(expression), 1), -1, np.int32) if folds is None else folds[:, None],
     )

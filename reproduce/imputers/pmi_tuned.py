@@ -16,6 +16,7 @@ from reproduce.imputers._covariates import UNKNOWN_CATEGORY, Covariates
 from reproduce.imputers._error_factors import error_factors, relative_errors, symmetric_quantiles
 from reproduce.imputers._folds import donor_folds, fit_standardised
 from reproduce.imputers._network import rate_range
+from reproduce.imputers._network_parts import NetworkKeeper, network_shape
 from reproduce.imputers._predictive import PredictiveImputer
 from reproduce.imputers.gaussian import ConditionalGaussianImputer
 from reproduce.imputers.median import groups_of
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 LEAST_VARIANCE = 1e-6
 
 
-class TunedPMIImputer(PredictiveImputer):
+class TunedPMIImputer(NetworkKeeper, PredictiveImputer):
     """Ensemble of pseudo-mask imputers that correct a conditional Gaussian, good at every missing rate.
 
     As in PMI (Viñas et al. 2021), a network is shown a part of a sample's known entries and learns to give back the
@@ -199,7 +200,6 @@ class TunedPMIImputer(PredictiveImputer):
 
     def _fit(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> None:
         from reproduce.imputers._pseudo_masks import masked_rows
-        from reproduce.models.layers import NetworkShape
         from reproduce.models.training import TrainingSettings, execution_mode
         from reproduce.models.tuned_pmi import MaskedRows, tuned_trainer_for
 
@@ -213,12 +213,7 @@ class TunedPMIImputer(PredictiveImputer):
             self._masking(bool(observed.all())),
             np.random.default_rng([seed, 3]),
         )
-        self._shape = NetworkShape(
-            n_genes=Z.shape[1],
-            # a category that is unknown in every fitted row has nothing to embed
-            n_categories=() if covariates is None else tuple(max(v, 1) for v in covariates.n_categories),
-            n_numeric=0 if covariates is None else covariates.numeric.shape[1],
-        )
+        self._shape = network_shape(Z.shape[1], covariates)
         training = TrainingSettings(
             epochs=(60 if observed.all() else 30) if self.epochs == "auto" else int(self.epochs),
             steps_per_epoch=int(self.steps_per_epoch),
@@ -278,18 +273,10 @@ class TunedPMIImputer(PredictiveImputer):
         rows = shown_rows(Z, self._gaussian._impute(Z, observed, covariates), covariates)
         return predictions_of_members(self._fitted_network(), rows)
 
-    def _fitted_network(self):
+    def _network_class(self) -> type:
         from reproduce.models.tuned_pmi import TunedPMINetwork
 
-        if self._network is None:
-            self._network = TunedPMINetwork(self._shape, self._settings)
-            self._network.set_weights(self.network_weights_)
-        return self._network
-
-    def __getstate__(self) -> dict:
-        # the network is rebuilt from its weights, so that a copy holds arrays only
-        state = super().__getstate__()
-        return state | {"_network": None} if "_network" in state else state
+        return TunedPMINetwork
 
     # error bars
 
