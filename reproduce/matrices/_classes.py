@@ -42,7 +42,7 @@ _ALLOWED = {
     "reproduce.models.pmi": ("PMISettings",),
     "reproduce.models.tuned_pmi": ("TunedPMISettings",),
     "reproduce.matrices.genes": ("Identifiers",),
-    "reproduce.matrices.units": ("UnitScale", "Units"),
+    "reproduce.matrices.units": ("UnitScale",),
     # the chain of MICE and of the iterative forests; trees are rebuilt and checked in `_trees`
     "sklearn.impute._base": ("SimpleImputer",),
     "sklearn.impute._iterative": ("IterativeImputer", "_ImputerTriplet"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,8 +97,8 @@ def check_scikit_learn(folder: Path, content: Mapping[str, Any]) -> None:
     wrote = content.get("scikit_learn_version")
     if str(wrote).split(".")[:2] != sklearn.__version__.split(".")[:2]:
         raise DataFormatError(
-            f"{folder} holds estimators of scikit-learn {wrote}; version {sklearn.__version__} is installed and may read "
-            f"them otherwise. Install scikit-learn {wrote} (pip install scikit-learn=={wrote}), or train the model anew."
+            f"{folder} holds estimators of scikit-learn {_number(wrote)}; version {sklearn.__version__} is installed "
+            "and may read them otherwise. Install the version that wrote it, or train the model anew."
         )
 
 
@@ -129,9 +130,15 @@ def _check_version(folder: Path, content: Mapping[str, Any]) -> None:
     version, wrote = content.get("format_version"), content.get("package_version")
     if version != FORMAT_VERSION or type(version) is not int:
         raise DataFormatError(
-            f"{folder} was written by version {wrote} of this package in format {version}; version {__version__} reads "
-            f"format {FORMAT_VERSION}. Install version {wrote}, or train the model anew with this one."
+            f"{folder} was written by version {_number(wrote)} of this package in format {_number(version)}; version "
+            f"{__version__} reads format {FORMAT_VERSION}. Install version {_number(wrote)}, or train "
+            "the model anew with this one."
         )
+
+
+def _number(version: Any) -> str:
+    """A version as it can be shown: what a file says is no text to show to a user as it is."""
+    return str(version) if re.fullmatch(r"[0-9A-Za-z.+-]{1,30}", str(version)) else "(not told)"
 
 
 def _check_file(path: Path, told: Any) -> None:

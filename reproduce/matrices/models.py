@@ -57,7 +57,7 @@ class Model:
     genes : Identifiers
         The fitted genes in their order.
     units : UnitScale
-        Of the training matrix.
+        Of the training matrix; of the model's genes at least.
     covariates : dict
         See `covariates_of`; empty for a model without.
     training : dict
@@ -236,7 +236,22 @@ def _what_is_wrong(model: Model) -> str | None:
     names = getattr(imputer, "feature_names_in_", None)
     if names is not None and list(names) != list(model.genes.names):
         return "its genes are not those that the imputer was fitted on, in their order"
+    try:
+        scale_of(model)
+    except (ConfigError, KeyError, TypeError, IndexError) as error:
+        return f"its units do not fit its genes ({error})"
     return None
+
+
+def scale_of(model: Model) -> UnitScale:
+    """The model's units for its own genes in their order; the training matrix may have had more."""
+    units = model.units
+    if units.genes == model.genes.names:
+        return UnitScale(units.units, units.genes, units.reference)
+    place = {name: position for position, name in enumerate(units.genes)}
+    positions = np.array([place[name] for name in model.genes.names], dtype=np.int64)
+    reference = None if units.reference is None else units.reference[positions]
+    return UnitScale(units.units, model.genes.names, reference)
 
 
 # loading
