@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import reproduce
+from reproduce.commands import impute
 from reproduce.errors import ConfigError, ReproduceError
 
 if TYPE_CHECKING:
@@ -68,11 +69,12 @@ def _interrupted(number: int, frame: object) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reproduce",
-        description="Deep imputation of gene expression, reproduced: run the study, read its report, try a method.",
+        description="Deep imputation of gene expression, reproduced: fill your own matrix, run the study, read it.",
     )
     parser.add_argument("--version", action="version", version=f"reproduce {reproduce.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
+        impute.add,
         _add_report,
         _add_run,
         _add_download,

@@ -1,0 +1,73 @@
+"""Brings several files into being together, each whole or not at all; never knows what is in them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from reproduce.files import naming
+
+_FOLDER = re.compile(r"\.writing-(\d+)-([0-9a-f]{8})-")
+
+
+class Staged:
+    """Files that are made aside; see `staged`."""
+
+    def __init__(self, folder: Path):
+        self._folder, self._targets = folder, []
+
+    def aside(self, target: Path) -> Path:
+        """Where to write what is to become `target`."""
+        self._targets.append(target)
+        return self._folder / target.name
+
+    def publish(self) -> None:
+        """Put everything in its place: what was named first comes last, so that all is there once that is."""
+        for target in reversed(self._targets):
+            with naming(target):
+                os.replace(self._folder / target.name, target)
+
+
+@contextlib.contextmanager
+def staged(folder: Path) -> Iterator[Staged]:
+    """A place to write files that are all made before the first appears in `folder`.
+
+    A process that is killed leaves a hidden folder behind, which the next call of this function removes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(folder)
+    with naming(folder):
+        aside = Path(tempfile.mkdtemp(prefix=f".writing-{os.getpid()}-{_machine()}-", dir=folder))
+    try:
+        yield Staged(aside)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what processes of this machine that no longer live have left."""
+    for path in folder.glob(".writing-*"):
+        found = _FOLDER.match(path.name)
+        if found and found[2] == _machine() and not _lives(int(found[1])):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of somebody else
+        return True
+    return True
+
+
+def _machine() -> str:
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
