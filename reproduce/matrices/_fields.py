@@ -1,0 +1,135 @@
+"""Cuts lines of a text table into fields, finds its separator and its columns of names; never reads a number."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+
+from reproduce.matrices._tokens import is_missing, numeric_share
+from reproduce.matrices.genes import gene_share
+
+SEPARATORS = (b"\t", b",", b";", b"|", b" ")
+#: Columns beside the first that describe a gene rather than measure it, numeric ones among them.
+_DESCRIBES = re.compile(
+    r"hugo_?symbol|entrez(_?gene)?(_?id)?|(gene_?)?description|gene_?(id|name|symbol|type|biotype)|gene|symbol|name|"
+    r"ensembl(_?gene)?(_?id)?|hgnc_?(id|symbol)|chr(om|omosome)?|start|end|strand|length|locus_?(group|type)?",
+    re.IGNORECASE,
+)
+
+
+class UnclosedQuote(Exception):
+    """A field begins with a quote that has no end in its line."""
+
+
+def split(line: bytes, separator: bytes) -> list[bytes]:
+    """Fields as they stand, quotes included; a separator within quotes separates nothing.
+
+    Raises
+    ------
+    UnclosedQuote
+    """
+    if b'"' not in line:
+        return line.split(separator)
+    fields = _field(separator).findall(line + separator)
+    if sum(map(len, fields)) + len(fields) != len(line) + 1:
+        raise UnclosedQuote
+    return fields
+
+
+def cut(line: bytes, separator: bytes, n_fields: int) -> tuple[list[bytes], bytes]:
+    """The first fields as they stand, and the rest of the line; fewer fields and no rest for a line that is too short.
+
+    Raises
+    ------
+    UnclosedQuote
+    """
+    if b'"' not in line:
+        *first, rest = line.split(separator, n_fields)
+        return (first, rest) if len(first) == n_fields else ([*first, rest], b"")
+    first, start, whole = [], 0, line + separator
+    while len(first) < n_fields and start < len(whole):
+        found = _field(separator).match(whole, start)
+        if found is None:
+            raise UnclosedQuote
+        first.append(found[1])
+        start = found.end()
+    return first, line[start:]
+
+
+def unquoted(field: bytes) -> bytes:
+    """What a field says: without blanks around it and without quotes."""
+    field = field.strip()
+    if len(field) >= 2 and field.startswith(b'"') and field.endswith(b'"'):
+        return field[1:-1].replace(b'""', b'"').strip()
+    return field
+
+
+def requoted(field: bytes, value: bytes, separator: bytes) -> bytes:
+    """The field with another value in it: within its quotes and blanks, and quoted where it holds the separator."""
+    core = field.strip()
+    before, after = (b"", b"") if not core else (field[: field.index(core)], field[field.index(core) + len(core) :])
+    if core.startswith(b'"') or separator in value:
+        value = b'"' + value + b'"'
+    return before + value + after
+
+
+def words(fields: Sequence[bytes]) -> list[str]:
+    """What fields say, as text."""
+    return [unquoted(field).decode("utf-8") for field in fields]
+
+
+def find_separator(lines: Sequence[bytes], preferred: bytes) -> bytes | None:
+    """The separator that cuts all lines into equally many fields; None if there is none.
+
+    Parameters
+    ----------
+    lines : sequence of bytes
+        The header and some lines below it. A header that is one field shorter (R's) counts only where no separator
+        fits exactly.
+    preferred : bytes
+        The one that the file's ending names; it is taken where several do equally well.
+    """
+    best: tuple[tuple[bool, int, bool], bytes] | None = None
+    for separator in SEPARATORS:
+        try:
+            counts = [len(split(line, separator)) for line in lines]
+        except UnclosedQuote:
+            continue
+        below = set(counts[1:]) or {counts[0]}
+        if len(below) > 1 or max(counts) < 2 or counts[0] - max(below) not in (0, -1):
+            continue
+        rank = (counts[0] == max(below), max(below), separator == preferred)
+        if best is None or rank > best[0]:
+            best = rank, separator
+    return None if best is None else best[1]
+
+
+def n_name_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """How many columns stand before the values: 0 for a matrix without names of rows, otherwise 1 or more.
+
+    Parameters
+    ----------
+    header : sequence of str
+        As many names as the rows have fields.
+    rows : sequence of sequence of str
+        Some of them. The first column holds names; those that follow at once and describe genes, or hold nothing but
+        words, belong to them.
+    """
+    columns = list(zip(*rows))
+    if header[0] and gene_share(header[:1]) == 1 and gene_share(header) >= 0.5 and numeric_share(columns[0]) == 1:
+        return 0
+    lead = 1
+    while lead < len(header) and (_DESCRIBES.fullmatch(header[lead]) or _only_words(columns[lead])):
+        lead += 1
+    return lead
+
+
+def _only_words(column: Sequence[str]) -> bool:
+    return numeric_share(column) == 0 and not all(map(is_missing, column))
+
+
+@cache
+def _field(separator: bytes) -> re.Pattern[bytes]:
+    mark = re.escape(separator)
+    return re.compile(rb'("(?:[^"]|"")*+"|[^"' + mark + rb"][^" + mark + rb"]*|)" + mark)
