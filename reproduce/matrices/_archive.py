@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,12 @@ import numpy as np
 from reproduce.errors import DataFormatError
 
 _ENDING = ".npy"
+_MAGIC = b"\x93NUMPY\x01\x00"
+#: The header as NumPy writes it for plain numbers; read by this pattern, since NumPy's reader parses Python.
+_HEADER = re.compile(
+    rb"\{'descr': '([<|][biuf][1248])', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:\d{1,19}, )*(?:\d{1,19},?)?)\), \} *\n"
+)
 #: All dates are the same, so that equal models are equal files.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -65,7 +72,15 @@ def read_arrays(handle: BinaryIO, *, source: str) -> dict[str, np.ndarray]:
                     raise ValueError(f"member {info.filename!r} is no array, or is there twice")
                 with archive.open(info) as member:
                     arrays[name] = _read(member, info)
-    except (ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OverflowError) as error:
+    except (
+        ValueError,
+        TypeError,
+        zipfile.BadZipFile,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OverflowError,
+    ) as error:
         raise DataFormatError(
             f"{source} is damaged or was not written by this package: {error}. Copy the model again, or train it anew."
         ) from None
@@ -73,15 +88,15 @@ def read_arrays(handle: BinaryIO, *, source: str) -> dict[str, np.ndarray]:
 
 
 def _read(member: BinaryIO, info: zipfile.ZipInfo) -> np.ndarray:
-    if np.lib.format.read_magic(member) != (1, 0):
-        raise ValueError(f"member {info.filename!r} has another version of the array format")
-    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(member)
-    if dtype.hasobject:
-        raise ValueError(f"member {info.filename!r} holds pickled objects, which are never loaded")
-    if not is_plain(dtype):
-        raise ValueError(f"member {info.filename!r} has dtype {dtype}")
+    start = member.read(len(_MAGIC) + 2)
+    header = member.read(int.from_bytes(start[len(_MAGIC) :], "little"))
+    told = _HEADER.fullmatch(header) if start[: len(_MAGIC)] == _MAGIC else None
+    if told is None:
+        raise ValueError(f"member {info.filename!r} is no array of plain numbers (pickled objects are never loaded)")
+    dtype, fortran_order = np.dtype(told[1].decode()), told[2] == b"True"
+    shape = tuple(int(length) for length in told[3].split(b",") if length.strip())
     count = math.prod(shape)
-    if min(shape, default=0) < 0 or count * dtype.itemsize != info.file_size - member.tell():
+    if count * dtype.itemsize != info.file_size - member.tell():
         raise ValueError(f"member {info.filename!r} says shape {shape}, for which there are not the bytes")
     array = np.empty(count, dtype=dtype)
     room = memoryview(array.view(np.uint8)) if count else memoryview(b"")
