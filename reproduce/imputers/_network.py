@@ -24,18 +24,16 @@ from reproduce.imputers._base import (
 )
 from reproduce.imputers._covariates import UNKNOWN_CATEGORY, Covariates
 from reproduce.imputers._folds import person_of_row
+from reproduce.imputers._network_parts import NetworkKeeper, covariate_arrays, network_shape
 
 
-class NetworkImputer(ExpressionImputer):
+class NetworkImputer(NetworkKeeper, ExpressionImputer):
     """Base of the imputers that train a network; the parameters are documented where they can be set.
 
     Subclasses implement ``_network_class()`` and ``_network_settings(complete)``.
     """
 
     # what a method implements
-
-    def _network_class(self) -> type:
-        raise NotImplementedError
 
     def _network_settings(self, complete: bool) -> object:
         """The network's own hyperparameters, given whether the fitted rows have no holes."""
@@ -70,7 +68,6 @@ class NetworkImputer(ExpressionImputer):
         )
 
     def _fit(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> None:
-        from reproduce.models.layers import NetworkShape
         from reproduce.models.training import TrainingSettings, execution_mode, trainer_for
 
         seed = int(check_random_state(self.random_state).randint(2**31))
@@ -83,12 +80,7 @@ class NetworkImputer(ExpressionImputer):
             batch_size=int(self.batch_size),
             patience=None if self.patience is None else int(self.patience),
         )
-        self._shape = NetworkShape(
-            n_genes=Z.shape[1],
-            # a category that is unknown in every fitted row has nothing to embed
-            n_categories=() if covariates is None else tuple(max(v, 1) for v in covariates.n_categories),
-            n_numeric=0 if covariates is None else covariates.numeric.shape[1],
-        )
+        self._shape = network_shape(Z.shape[1], covariates)
         self._settings = self._network_settings(bool(observed.all()))
         mode = execution_mode(settings.epochs * settings.steps_per_epoch)
         trainer = trainer_for(self._network_class(), self._shape, self._settings, mode)
@@ -133,12 +125,6 @@ class NetworkImputer(ExpressionImputer):
 
         return impute(self._fitted_network(), _training_data(Z, observed, covariates))
 
-    def _fitted_network(self):
-        if self._network is None:
-            self._network = self._network_class()(self._shape, self._settings)
-            self._network.set_weights(self.network_weights_)
-        return self._network
-
     def _validation_rows(self, n_samples: int, covariates: Covariates | None, seed: int) -> np.ndarray:
         """Rows kept out of training for early stopping, bool (n_samples,); all rows of a donor go together.
 
@@ -151,11 +137,6 @@ class NetworkImputer(ExpressionImputer):
         held_out = np.zeros(n_people, dtype=bool)
         held_out[generator.permutation(n_people)[:n_held_out]] = True
         return held_out[person]
-
-    def __getstate__(self) -> dict:
-        # the network is rebuilt from its weights, so that a copy holds arrays only
-        state = super().__getstate__()
-        return state | {"_network": None} if "_network" in state else state
 
 
 @contextmanager
@@ -182,12 +163,10 @@ def epochs_shown(imputer: ExpressionImputer, n_epochs: int) -> Iterator[Callable
 def _training_data(Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None):
     from reproduce.models.training import TrainingData
 
-    n = len(Z)
     return TrainingData(
         expression=np.where(observed, Z, 0.0).astype(np.float32),
         observed=observed.astype(np.float32),
-        codes=np.zeros((n, 0), np.int32) if covariates is None else covariates.codes.astype(np.int32),
-        numeric=np.zeros((n, 0), np.float32) if covariates is None else covariates.numeric.astype(np.float32),
+        **covariate_arrays(covariates, len(Z)),
     )
 
 

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 from sklearn.covariance import ledoit_wolf, oas
 
-from reproduce.errors import ConfigError
+from reproduce.errors import ConfigError, DataFormatError
 from reproduce.imputers._base import check_choice, check_integer, check_number
 from reproduce.imputers._covariates import UNKNOWN_CATEGORY, Covariates
 from reproduce.imputers._folds import (
@@ -63,8 +63,8 @@ class ConditionalGaussianImputer(PredictiveImputer):
         Weight of the tissue's own variances without correlation. "ledoit_wolf": the weight of Ledoit and Wolf (2004),
         on correlations, for complete rows; for rows with holes its counterpart from pairs of known entries (see
         Notes). "oas": that of Chen et al. (2010), for complete rows only. "held_out": of `SHRINKAGES`, the weight
-        with the least error on hidden known entries of left-out donors. None leaves only what makes matrices
-        invertible.
+        with the least error on hidden known entries of left-out donors; needs two donors at least. None leaves
+        only what makes matrices invertible.
     pooling : float, default 20
         Weight of the correlations that all tissues share, in samples: with it a tissue of few samples borrows from
         the others. 0 keeps tissues apart.
@@ -190,8 +190,18 @@ class ConditionalGaussianImputer(PredictiveImputer):
 
     def _best_shrinkage(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> float:
         folds = donor_folds(len(Z), covariates, SHRINKAGE_FOLDS, seed=0)
+        if folds.max() == 0:
+            raise DataFormatError(
+                "shrinkage='held_out' is chosen on left-out donors, and the rows to fit are of one; give rows of at "
+                "least two donors, or shrinkage='ledoit_wolf', which needs none."
+            )
         rates = (0.3, 0.7) if observed.all() else (0.1, 0.4)
         asked = hide_entries(observed, rates, np.random.default_rng(0))
+        if not asked.any():
+            raise DataFormatError(
+                "shrinkage='held_out' is chosen on hidden known entries, and none could be hidden in so few; give "
+                "more rows, or shrinkage='ledoit_wolf', which needs none."
+            )
         shown = np.where(asked, np.nan, Z)
         errors = []
         for weight in SHRINKAGES:

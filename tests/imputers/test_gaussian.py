@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import multivariate_normal
 from sklearn.covariance import ledoit_wolf, oas
 
-from reproduce.errors import ConfigError
+from reproduce.errors import ConfigError, DataFormatError
 from reproduce.imputers import _normal
 from reproduce.imputers.gaussian import ConditionalGaussianImputer
 
@@ -219,3 +219,10 @@ def test_oas_is_its_weight_on_correlations_and_needs_complete_rows():
     np.testing.assert_allclose(fitted.covariances_, expected.covariances_, atol=1e-12)
     with pytest.raises(ConfigError, match="oas"):
         ConditionalGaussianImputer(shrinkage="oas").fit(with_holes)
+
+
+def test_a_weight_chosen_on_left_out_donors_needs_two_of_them():
+    X = np.random.default_rng(0).normal(size=(12, 4))
+    covariates = pd.DataFrame({"tissue": "lung", "donor": ["one"] * 12})
+    with pytest.raises(DataFormatError, match="shrinkage='held_out'"):
+        ConditionalGaussianImputer(shrinkage="held_out").fit(X, covariates=covariates)
