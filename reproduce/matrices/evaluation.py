@@ -323,7 +323,7 @@ def evaluate(
 
 
 def _estimated(name: str, prepared: Prepared, settings: Mapping[str, object] | None) -> Choice:
-    return estimated(name, prepared.log.shape, prepared.missing_rate, "", settings)
+    return estimated(name, prepared.log.shape, "", settings)
 
 
 def _left_out(choice: Choice, repeats: int, patience: float) -> str:

@@ -65,10 +65,6 @@ class Prepared:
     unknown: tuple[str, ...]
     notes: tuple[str, ...]
 
-    @property
-    def missing_rate(self) -> float:
-        return float(np.isnan(self.log.to_numpy()).mean())
-
 
 @dataclass(frozen=True)
 class Filled:
@@ -231,10 +227,11 @@ def chosen(
     method: str, prepared: Prepared, *, inductive: bool, patience: float, settings: Mapping[str, object] | None
 ) -> Choice:
     """The method that is asked for, or the best for the size; with its settings."""
-    shape, rate = prepared.log.shape, prepared.missing_rate
+    shape = prepared.log.shape
     if method != "auto":
-        choice = estimated(method, shape, rate, "as told", settings)
+        choice = estimated(method, shape, "as asked", settings)
     else:
+        rate = float(np.isnan(prepared.log.to_numpy()).mean())
         choice = choose_method(*shape, rate, inductive=inductive, patience_seconds=patience)
         choice = replace(choice, parameters={**choice.parameters, **(settings or {})})
     if inductive and "inductive" not in METHODS[choice.method].scenarios:

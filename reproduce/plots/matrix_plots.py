@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 FILLED = "#0072B2"
 MISSING = "#D55E00"
@@ -31,7 +32,8 @@ def missing_map(fractions: np.ndarray, shape: tuple[int, int], ax: Axes) -> Axes
 
 def missing_histogram(fractions: np.ndarray, of: str, ax: Axes) -> Axes:
     """How many samples or genes (`of`) miss which fraction of their entries."""
-    ax.hist(100 * fractions, bins=np.linspace(0, 100, 41), color=MISSING, alpha=0.85)
+    ax.hist(100 * fractions, bins=np.linspace(0, 100, _n_bins(len(fractions)) + 1), color=MISSING, alpha=0.85)
+    ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     ax.set(xlabel=f"missing in a {of}, %", ylabel=f"{of}s", xlim=(0, 100))
     return ax
 
@@ -54,12 +56,17 @@ def held_out_scatter(truth: np.ndarray, imputed: np.ndarray, ax: Axes) -> Axes:
 def gene_r2_histogram(r2: pd.Series, ax: Axes, *, lowest: float = -0.5) -> Axes:
     """Distribution of R² over genes; lower values than `lowest` are counted in the first bar."""
     r2 = r2.dropna()
-    ax.hist(r2.clip(lower=lowest), bins=np.linspace(lowest, 1, 46), color=FILLED, alpha=0.85)
+    ax.hist(r2.clip(lower=lowest), bins=np.linspace(lowest, 1, _n_bins(len(r2)) + 1), color=FILLED, alpha=0.85)
+    ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.axvline(0, color="0.4", lw=0.9)
     ax.axvline(r2.median(), color="black", lw=1.2, ls="--")
     ax.text(r2.median(), 1.0, f" median {r2.median():.2f}", transform=ax.get_xaxis_transform(), va="top", size=8)
     ax.set(xlabel=f"R² of a gene's hidden entries ({lowest:g}: that or less)", ylabel="genes", xlim=(lowest, 1))
     return ax
+
+
+def _n_bins(n: int) -> int:
+    return int(np.clip(2 * n**0.5, 10, 45))
 
 
 def coverage(calibration: pd.DataFrame, ax: Axes) -> Axes:
