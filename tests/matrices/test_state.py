@@ -263,7 +263,8 @@ def test_a_pickle_in_an_archive_is_refused_unread(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("header", [
     _header("(10**18,)"), _header("(1000000000000000000,)"), _header("(4611686018427387904, 4)"), _header("(-1,)"),
-    _header("(2,)"), _header("(1,)", "'<f1'"), _header("(2, 0, 1" + ", 1" * 70 + ")"), _header("(99999999999,)", "'<U0'"), _header("(1,)", "'|O'"), _header("(1,)", "[('a', '<f8')]"),
+    _header("(2,)"), _header("(1,)", "'<f1'"), _header("(2, 0, 1" + ", 1" * 70 + ")"),
+    _header("(99999999999,)", "'<U0'"), _header("(1,)", "'|O'"), _header("(1,)", "[('a', '<f8')]"),
     _header("(1,)", "__import__('os').getcwd()"), b"\x93NUMPY\x02\x00\x00\x00", b"",
 ])  # fmt: skip
 def test_a_header_that_lies_is_refused_before_memory_is_taken(header, tmp_path):
