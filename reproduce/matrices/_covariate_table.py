@@ -50,6 +50,9 @@ def read_table(data: bytes, path: Path, form: str) -> pd.DataFrame:
     refuse_duplicates(names, "sample", str(path))
     refuse_duplicates(header[1:], "covariate", str(path))
     columns = {name: _column([row[at] for row in rows[1:]]) for at, name in enumerate(header[1:], start=1)}
+    for name, column in columns.items():
+        if column.dtype == np.float64 and np.isinf(column).any():
+            raise DataFormatError(f"{path}: covariate {name} has a number that is too large; mend it")
     return pd.DataFrame(columns, index=pd.Index(names, dtype=str))
 
 
@@ -60,10 +63,10 @@ def _fields(line: bytes, separator: bytes, number: int, path: Path) -> list[str]
         raise DataFormatError(f"{path}: line {number} has a quote that does not end in the line; mend it") from None
 
 
-def _column(fields: list[str]) -> pd.Series:
+def _column(fields: list[str]) -> np.ndarray | pd.api.extensions.ExtensionArray:
     """Numbers where all known fields are numbers (with one kind of decimal mark), else text."""
     for decimal in ".,":
         if numeric_share(fields, decimal) == 1:
             numbers = [np.nan if is_missing(field) else float(field.replace(decimal, ".")) for field in fields]
-            return pd.Series(numbers, dtype=np.float64).to_numpy()
+            return np.array(numbers)
     return pd.array([pd.NA if is_missing(field) else field for field in fields], dtype="str")

@@ -84,7 +84,8 @@ def _as_western(text: bytes, encoding: Encoding, path: Path, error: UnicodeDecod
         except UnicodeDecodeError:
             pass
     raise DataFormatError(
-        f"{path}: line {line} holds bytes that are neither UTF-8 nor Latin-1 text; save the file as UTF-8, or get it again"
+        f"{path}: line {line} holds bytes that are neither UTF-8 nor Latin-1 text; save the file as UTF-8, or "
+        "get it again"
     )
 
 
@@ -92,8 +93,8 @@ def _refuse_control(text: bytes, path: Path) -> None:
     if len(text.translate(None, _CONTROL)) != len(text):
         first = next(at for at, code in enumerate(text) if code in _CONTROL)
         raise DataFormatError(
-            f"{path}: line {text.count(bytes([10]), 0, first) + 1} holds a control character ({text[first]:#04x}); this is a "
-            "binary file or damaged: check the path, or get the file again"
+            f"{path}: line {text.count(bytes([10]), 0, first) + 1} holds a control character "
+            f"({text[first]:#04x}); this is a binary file or damaged: check the path, or get the file again"
         )
 
 

@@ -105,24 +105,34 @@ def find_separator(lines: Sequence[bytes], preferred: bytes) -> bytes | None:
     return None if best is None else best[1]
 
 
-def n_name_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """How many columns stand before the values: 0 for a matrix without names of rows, otherwise 1 or more.
+def beside_values(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[int, int]:
+    """How many columns stand before the values and behind them.
 
     Parameters
     ----------
     header : sequence of str
         As many names as the rows have fields.
     rows : sequence of sequence of str
-        Some of them. The first column holds names; those that follow at once and describe genes, or hold nothing but
-        words, belong to them.
+        Some of them.
+
+    Returns
+    -------
+    int
+        0 for a matrix without names of rows, otherwise 1 or more: the first column holds names; those that follow at
+        once and describe genes, or hold nothing but words, belong to them.
+    int
+        Columns at the end that hold nothing but words, such as a tissue.
     """
     columns = list(zip(*rows))
+    lead, tail = 1, 0
     if header[0] and gene_share(header[:1]) == 1 and gene_share(header) >= 0.5 and numeric_share(columns[0]) == 1:
-        return 0
-    lead = 1
-    while lead < len(header) and (_DESCRIBES.fullmatch(header[lead]) or _only_words(columns[lead])):
-        lead += 1
-    return lead
+        lead = 0
+    else:
+        while lead < len(header) and (_DESCRIBES.fullmatch(header[lead]) or _only_words(columns[lead])):
+            lead += 1
+    while lead + tail < len(header) and _only_words(columns[-1 - tail]):
+        tail += 1
+    return lead, tail
 
 
 def _only_words(column: Sequence[str]) -> bool:

@@ -74,12 +74,12 @@ def read_h5ad(data: bytes, path: Path, layer: str | None = None) -> tuple[Table,
     except DataFormatError:
         raise
     except _DAMAGE as error:
-        raise DataFormatError(f"{path}: the .h5ad file is damaged or not AnnData's ({_first_line(error)}); get it again, or "
-                              "write it with a current anndata") from error  # fmt: skip
+        raise DataFormatError(f"{path}: the .h5ad file is damaged or not AnnData's ({_first_line(error)}); get "
+                              "it again, or write it with a current anndata") from error  # fmt: skip
     if values.shape != (len(obs), len(genes)):
         raise DataFormatError(
-            f"{path}: {key} has shape {values.shape} for {len(obs)} samples in obs and {len(genes)} genes in var; the file "
-            "is damaged: get it again"
+            f"{path}: {key} has shape {values.shape} for {len(obs)} samples in obs and {len(genes)} genes in "
+            "var; the file is damaged: get it again"
         )
     notes = [f"{key} holds the values"] if layer else []
     if sparse:
@@ -107,8 +107,8 @@ def filled_h5ad(form: H5adForm, filled: np.ndarray, holes: np.ndarray) -> bytes:
         values = stored[()]
         new, at = (filled[replaced], replaced) if not form.sparse else _stored_holes(place, form.sparse, filled)
         if len(new) and np.abs(new).max() > np.finfo(values.dtype).max:
-            raise DataFormatError(f"a filled value does not fit into {values.dtype}, the type of {form.key}; write another "
-                                  "format, or store the matrix as float32")  # fmt: skip
+            raise DataFormatError(f"a filled value does not fit into {values.dtype}, the type of {form.key}; "
+                                  "write another format, or store the matrix as float32")  # fmt: skip
         values[at] = new
         stored[...] = values
     return target.getvalue()

@@ -1,4 +1,4 @@
-"""Writes a table of numbers and names in a format of its own, so that reading gives the same numbers; rounds nothing."""
+"""Writes a table of numbers and names in a format of its own, so that reading gives the same numbers."""
 
 from __future__ import annotations
 

@@ -15,8 +15,10 @@ _GENE_COLUMN = re.compile(
     r"#?\s*(gene(_?(id|name|symbol)s?)?s?|hugo_?symbol|symbols?|ensembl(_?gene)?(_?id)?|entrez(_?gene)?(_?id)?|geneid)",
     re.IGNORECASE,
 )
-_SAMPLE_COLUMN = re.compile(r"#?\s*(samples?|sample_?(id|name)s?|sampid|donors?|subjects?|subjid|patients?|patient_?id|cells?|barcodes?)",
-                            re.IGNORECASE)  # fmt: skip
+_SAMPLE_COLUMN = re.compile(
+    r"#?\s*(samples?|sample_?(id|name)s?|sampid|donors?|subjects?|subjid|patients?|patient_?id|cells?|barcodes?)",
+    re.IGNORECASE,
+)
 _IN_WORDS = {"samples_by_genes": "rows are samples and columns are genes",
              "genes_by_samples": "rows are genes and columns are samples"}  # fmt: skip
 

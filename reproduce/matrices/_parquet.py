@@ -1,4 +1,4 @@
-"""Reads parquet tables of numbers with names and writes them again with holes filled; other columns stay as they are."""
+"""Reads parquet tables of numbers and writes them again with holes filled; other columns stay as they are."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_parquet(data: bytes, path: Path) -> tuple[Table, ParquetForm]:
     Raises
     ------
     DataFormatError
-        For a damaged file, columns that are neither text nor numbers, or text behind the first column of numbers.
+        For a damaged file, columns that are neither text nor numbers.
     """
     if data[:4] != _MAGIC or data[-4:] != _MAGIC:
         raise DataFormatError(f"{path}: this is not a whole parquet file; get it again, or check its name")
@@ -73,12 +73,13 @@ def read_parquet(data: bytes, path: Path) -> tuple[Table, ParquetForm]:
     name_field = next((at for at in (*index, *lead) if at in lead), -1)
     rows = _row_names(table, name_field, path)
     notes = [] if name_field >= 0 else ["there is no column of row names; rows are numbered from 1"]
-    rest = [table.column_names[at] for at in lead if at != name_field]
+    names = table.column_names  # made anew each time it is asked for
+    rest = [names[at] for at in lead if at != name_field]
     if rest:
         notes.append(f"these columns are kept and not taken for values: {', '.join(rest)}")
     matrix = _values(table, values, path)
-    columns = [table.column_names[at] for at in values]
-    index_name = table.column_names[name_field] if name_field >= 0 else ""
+    columns = [names[at] for at in values]
+    index_name = names[name_field] if name_field >= 0 else ""
     form = ParquetForm(name_field, tuple(lead), index_name, codec, table)
     return Table(rows, columns, matrix, tuple(notes)), form
 
@@ -94,11 +95,12 @@ def filled_parquet(form: ParquetForm, filled: np.ndarray, holes: np.ndarray) -> 
 
     Notes
     -----
-    A column of whole numbers becomes float64 where a filled value is not whole, and one of float16 becomes float32 where
-    a filled value does not fit; its known values stay the same numbers.
+    A column of whole numbers becomes float64 where a filled value is not whole, and one of float16 becomes float32
+    where a filled value does not fit; its known values stay the same numbers.
     """
     table = form.table
-    values = [at for at in range(table.num_columns) if at not in form.lead]
+    lead = set(form.lead)
+    values = [at for at in range(table.num_columns) if at not in lead]
     replaced = holes & ~np.isnan(filled)
     columns, fields = list(table.columns), list(table.schema)
     for column in np.flatnonzero(replaced.any(axis=0)).tolist():
@@ -114,8 +116,9 @@ def filled_parquet(form: ParquetForm, filled: np.ndarray, holes: np.ndarray) -> 
 
 def _index_columns(table: pa.Table) -> list[int]:
     """Columns of pandas' index, which are kept as columns in the file."""
-    names = (table.schema.pandas_metadata or {}).get("index_columns", [])
-    return [table.column_names.index(name) for name in names if isinstance(name, str) and name in table.column_names]
+    stored = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    names = table.column_names
+    return [names.index(name) for name in stored if isinstance(name, str) and name in names]
 
 
 def _lead(table: pa.Table, index: list[int], path: Path) -> list[int]:
@@ -126,13 +129,6 @@ def _lead(table: pa.Table, index: list[int], path: Path) -> list[int]:
                 f"{path}: column {name} is of the type {each.type}, neither numbers nor text; remove it"
             )
     text = [at for at, kind in enumerate(kinds) if kind == "text" and at not in index]
-    numbers = [at for at, kind in enumerate(kinds) if kind == "number" and at not in index]
-    behind = [at for at in text if numbers and at > numbers[0]]
-    if behind:
-        raise DataFormatError(
-            f"{path}: column {table.column_names[behind[0]]} holds text among columns of numbers; store it as numbers, or "
-            "move it before the first one if it describes the rows"
-        )
     return index + text
 
 

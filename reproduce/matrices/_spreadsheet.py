@@ -1,4 +1,4 @@
-"""Recognises gene names that a spreadsheet has turned into dates or numbers; never mends them, since several names fit."""
+"""Recognises gene names that a spreadsheet has turned into dates or numbers; never mends them: several names fit."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def refuse_mangled(names: Iterable[str], source: str) -> None:
 def _before_spreadsheet(name: str) -> str | None:
     """What a mangled name may have been; None for any other name."""
     if found := _DAY_MONTH.fullmatch(name) or _MONTH_DAY.fullmatch(name):
-        return _of_month(_MONTHS[found["month"].lower()], int(found["n"]))
+        return _of_month(_MONTHS.get(found["month"].lower(), 0), int(found["n"]))
     if found := _ISO.fullmatch(name):
         return _of_month(int(found["month"]), int(found["n"]))
     if _SLASHES.fullmatch(name):

@@ -1,6 +1,6 @@
 """Reads a person's matrix from a file and writes it back with holes filled; never changes a value that was known.
 
-    matrix = read_matrix("cohort.csv.gz")          # samples × genes, NaN where missing; matrix.notes says what was found
+    matrix = read_matrix("cohort.csv.gz")          # samples × genes, NaN where missing; matrix.notes says more
     write_matrix(matrix, filled, "filled.csv.gz")  # the same layout; known entries as they stood, to the letter
 
 Formats: csv, tsv, txt, gct, parquet and h5ad, each also with .gz behind.
@@ -8,10 +8,7 @@ Formats: csv, tsv, txt, gct, parquet and h5ad, each also with .gz behind.
 
 from __future__ import annotations
 
-import gzip
-import io
 import os
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +18,10 @@ import numpy as np
 import pandas as pd
 
 from reproduce.errors import ConfigError, CovariateError, DataFormatError
-from reproduce.files import atomic_path
-from reproduce.loaders.container import refuse_duplicates, some
+from reproduce.loaders.container import some
+from reproduce.matrices._checks import check_names, check_values
 from reproduce.matrices._orientation import find_orientation
-from reproduce.matrices._spreadsheet import refuse_mangled
+from reproduce.matrices._packing import read_bytes, write_bytes
 
 if TYPE_CHECKING:
     from reproduce.matrices._h5ad import H5adForm
@@ -36,10 +33,6 @@ __all__ = ["FORMATS", "Layout", "Matrix", "read_covariates", "read_matrix", "wri
 _TEXT = ("csv", "tsv", "txt", "gct")
 FORMATS = (*_TEXT, "parquet", "h5ad")
 ORIENTATIONS = ("samples_by_genes", "genes_by_samples")
-_GZIP_MAGIC = b"\x1f\x8b"
-_BLOCK = 1 << 24
-#: Numbers shrink little beyond this level, which takes a third of the default's time.
-_GZIP_LEVEL = 4
 
 
 @dataclass(frozen=True)
@@ -130,7 +123,7 @@ def read_matrix(
     form_name, compressed = format_of(path)
     if layer is not None and form_name != "h5ad":
         raise ConfigError(f"{path}: only .h5ad files have layers; leave out layer={layer!r}")
-    table, form, obs = _read(_bytes(path, compressed), path, form_name, layer)
+    table, form, obs = _read(read_bytes(path, compressed), path, form_name, layer)
     is_gct = form_name == "gct" or "this is a .gct table" in " ".join(table.notes)
     index_name = getattr(form, "index_name", "")
     chosen, reason = find_orientation(table, "gct" if is_gct else form_name, orientation, path, index_name)
@@ -139,8 +132,8 @@ def read_matrix(
     frame = pd.DataFrame(
         np.ascontiguousarray(values), index=pd.Index(samples, dtype=str), columns=pd.Index(genes, dtype=str), copy=False
     )
-    _check_names(frame, path)
-    notes = [*table.notes, reason, *_check_values(frame, path, keep_empty_genes=keep_empty_genes)]
+    check_names(frame, path)
+    notes = [*table.notes, reason, *check_values(frame, path, keep_empty_genes=keep_empty_genes)]
     obs = None if chosen == "genes_by_samples" else obs  # then it is a table of genes
     return Matrix(frame, Layout(form_name, compressed, chosen, form), obs, tuple(notes), path)
 
@@ -176,8 +169,8 @@ def write_matrix(matrix: Matrix, filled: pd.DataFrame, path: str | os.PathLike[s
     if np.isinf(new[holes]).any():
         row, column = np.argwhere(np.isinf(new) & holes)[0]
         raise DataFormatError(
-            f"{path}: the value to be written for sample {filled.index[row]}, gene {filled.columns[column]} is infinite; "
-            "use other units or another method"
+            f"{path}: the value to be written for sample {filled.index[row]}, gene {filled.columns[column]} is "
+            "infinite; use other units or another method"
         )
     if not _same_form(matrix.layout, form_name):
         known = matrix.values.to_numpy()
@@ -186,7 +179,7 @@ def write_matrix(matrix: Matrix, filled: pd.DataFrame, path: str | os.PathLike[s
         return write_frame(frame, path, orientation=matrix.layout.orientation, obs=matrix.obs)
     if matrix.layout.genes_in_rows:
         new, holes = new.T, holes.T
-    return _write(_filled_parts(matrix.layout.form, new, holes), path, compressed)
+    return write_bytes(_filled_parts(matrix.layout.form, new, holes), path, compressed)
 
 
 def write_frame(
@@ -215,12 +208,12 @@ def write_frame(
     if form_name == "h5ad":
         from reproduce.matrices._h5ad import new_h5ad
 
-        return _write([new_h5ad(values, obs)], path, compressed)
+        return write_bytes([new_h5ad(values, obs)], path, compressed)
     genes_in_rows = form_name == "gct" or orientation == "genes_by_samples"
     table = values.T if genes_in_rows else values
     if form_name == "parquet":
-        return _write([_new.new_parquet(table, "gene" if genes_in_rows else "sample")], path, compressed)
-    return _write(_new.new_text(table, form_name, "gene" if genes_in_rows else "sample"), path, compressed)
+        return write_bytes([_new.new_parquet(table, "gene" if genes_in_rows else "sample")], path, compressed)
+    return write_bytes(_new.new_text(table, form_name, "gene" if genes_in_rows else "sample"), path, compressed)
 
 
 def read_covariates(path: str | os.PathLike[str], samples: Iterable[str]) -> pd.DataFrame:
@@ -251,14 +244,14 @@ def read_covariates(path: str | os.PathLike[str], samples: Iterable[str]) -> pd.
     form_name, compressed = format_of(path)
     if form_name not in ("csv", "tsv", "txt"):
         raise ConfigError(f"{path}: covariates are read from .csv, .tsv or .txt, not from .{form_name}")
-    table = read_table(_bytes(path, compressed), path, form_name)
+    table = read_table(read_bytes(path, compressed), path, form_name)
     samples = [str(sample) for sample in samples]
     known = set(table.index)
     absent = [sample for sample in samples if sample not in known]
     if absent:
         raise CovariateError(
-            f"{path}: {len(absent):,} of {len(samples):,} samples are not in it: {some(absent)}; its first column must name "
-            f"samples as the matrix does (it begins with {some(table.index[:3])})"
+            f"{path}: {len(absent):,} of {len(samples):,} samples are not in it: {some(absent)}; its first "
+            f"column must name samples as the matrix does (it begins with {some(table.index[:3])})"
         )
     return table.loc[samples]
 
@@ -284,35 +277,6 @@ def format_of(path: Path) -> tuple[str, bool]:
 # --- reading ---
 
 
-def _bytes(path: Path, compressed: bool) -> bytes:
-    """The file's content without compression."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataFormatError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
-    if not data:
-        raise DataFormatError(f"{path}: the file is empty; get it again")
-    if data.startswith(_GZIP_MAGIC) != compressed:
-        told = "is not compressed, as .gz says" if compressed else "is compressed, which its name does not say"
-        raise DataFormatError(f"{path}: the file {told}; rename it {'without' if compressed else 'with'} .gz")
-    return _unpacked(data, path) if compressed else data
-
-
-def _unpacked(data: bytes, path: Path) -> bytes:
-    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    parts, size = [], 0
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
-            while part := stream.read(_BLOCK):
-                parts.append(part)
-                size += len(part)
-                if size > limit:
-                    raise DataFormatError(f"{path}: the unpacked file is larger than this machine's memory; split it")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataFormatError(f"{path}: the compressed file is cut short or damaged ({error}); get it again") from error
-    return b"".join(parts)
-
-
 def _read(
     data: bytes, path: Path, form_name: str, layer: str | None
 ) -> tuple[Table, TextForm | ParquetForm | H5adForm, pd.DataFrame | None]:
@@ -327,46 +291,6 @@ def _read(
     from reproduce.matrices._text import read_text
 
     return (*read_text(data, path, form_name), None)
-
-
-def _check_names(frame: pd.DataFrame, path: Path) -> None:
-    for names, kind in ((frame.index, "sample"), (frame.columns, "gene")):
-        if not len(names):
-            raise DataFormatError(f"{path}: there are no {kind}s; give a matrix with at least one")
-        blank = np.flatnonzero(names.str.strip() == "")
-        if len(blank):
-            raise DataFormatError(f"{path}: {kind} number {blank[0] + 1} has no name; name it or remove it")
-        refuse_duplicates(names, kind, str(path))
-    refuse_mangled(frame.columns, str(path))
-
-
-def _check_values(frame: pd.DataFrame, path: Path, *, keep_empty_genes: bool) -> list[str]:
-    values = frame.to_numpy()
-    infinite = np.isinf(values)
-    if infinite.any():
-        row, column = np.argwhere(infinite)[0]
-        raise DataFormatError(
-            f"{path}: sample {frame.index[row]}, gene {frame.columns[column]}: the value is infinite ({infinite.sum():,} such "
-            "values); make it missing if it is not known"
-        )
-    missing = np.isnan(values)
-    if missing.all():
-        raise DataFormatError(
-            f"{path}: no entry has a value; there is nothing to learn from, so give a matrix with numbers"
-        )
-    empty = frame.columns[missing.all(axis=0)]
-    if len(empty) and not keep_empty_genes:
-        raise DataFormatError(
-            f"{path}: {len(empty):,} genes have no value in any sample: {some(empty)}; nothing in this matrix says what they "
-            "are, so remove them, or fill them with a model fitted to a matrix that has them"
-        )
-    without = frame.index[missing.all(axis=1)]
-    notes = [f"{missing.mean():.1%} of {frame.shape[0]:,} samples × {frame.shape[1]:,} genes is missing"]
-    if len(empty):
-        notes.append(f"{len(empty):,} genes have no value in any sample: {some(empty)}")
-    if len(without):
-        notes.append(f"{len(without):,} samples have no value at all and can only get what is typical: {some(without)}")
-    return notes
 
 
 # --- writing ---
@@ -404,14 +328,3 @@ def _filled_parts(form: TextForm | ParquetForm | H5adForm, filled: np.ndarray, h
     from reproduce.matrices._h5ad import filled_h5ad
 
     return [filled_h5ad(form, filled, holes)]
-
-
-def _write(parts: Iterable[bytes], path: Path, compressed: bool) -> Path:
-    with atomic_path(path) as temporary, open(temporary, "wb") as handle:
-        if not compressed:
-            handle.writelines(parts)
-            return path
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=handle, mtime=0) as packed:
-            for part in parts:
-                packed.write(part)
-    return path

@@ -86,8 +86,8 @@ def identify(names: Iterable[object], *, source: str = "the gene names") -> Iden
     Returns
     -------
     Identifiers
-        Of the kind that at least 90 % of the names are of. Symbols are those of the shipped tables (in any case, so that
-        other species' count) or, for half of the names, their pattern.
+        Of the kind that at least 90 % of the names are of. Symbols are those of the shipped tables, in any case
+        (so that other species' count).
 
     Raises
     ------

@@ -12,7 +12,7 @@ Units and what is done with them, x being a value and z what the methods see:
 The size factor cannot be the sample's total: with missing entries the total is known only in part, and which part
 depends on the sample, so two samples of the same depth would get different factors. It is the median over the sample's
 *known* genes of the ratio to the gene's median in the fitted samples (`reproduce.preprocessing.ExpressionTransform`,
-"log1p_depth"), which stays the same, but for noise, whichever genes are known. s = 1 is the depth of the typical sample.
+"log1p_depth"), which stays the same, but for noise, whichever genes are known. s = 1 is a typical depth.
 """
 
 from __future__ import annotations
@@ -80,14 +80,14 @@ def detect_units(values: pd.DataFrame) -> tuple[str, str]:
             f"all values are below {_LARGEST_LOG:.0f} (up to {largest:.4g}); say tpm if they are on a linear scale",
         )
     return "tpm", (
-        f"the values are too large for logarithms (up to {largest:,.4g}) and not whole numbers: a linear scale such as TPM, "
-        "CPM, FPKM or RSEM, which are treated alike"
+        f"the values are too large for logarithms (up to {largest:,.4g}) and not whole numbers: a linear scale "
+        "such as TPM, CPM, FPKM or RSEM, which are treated alike"
     )
 
 
 @dataclass(frozen=True)
 class UnitScale:
-    """The way from a matrix' units to the logarithmic scale and back, learnt from the matrix that a method is fitted to.
+    """The way from a matrix' units to the logarithmic scale and back, learnt from what a method is fitted to.
 
     Attributes
     ----------
@@ -190,7 +190,7 @@ class UnitScale:
         )
 
     def size_factors(self, values: pd.DataFrame) -> np.ndarray:
-        """Depth of each sample relative to the fitted ones (n_samples,), from its known entries; 1 unless for counts."""
+        """Depth of each sample (n_samples,) relative to the fitted ones, from its known entries; 1 but for counts."""
         if self.reference is None:
             return np.ones(len(values))
         transform = ExpressionTransform("log1p_depth")
@@ -199,8 +199,8 @@ class UnitScale:
 
     def _check_genes(self, values: pd.DataFrame) -> None:
         if tuple(map(str, values.columns)) != self.genes:
-            raise ConfigError(f"the matrix must have the {len(self.genes):,} genes of the scale, in their order; match them "
-                              "by name first")  # fmt: skip
+            raise ConfigError(f"the matrix must have the {len(self.genes):,} genes of the scale, in their order; "
+                              "match them by name first")  # fmt: skip
 
 
 def _check_units(units: str) -> None:
@@ -216,8 +216,8 @@ def _refuse_negative(values: pd.DataFrame, units: str) -> None:
     if negative.any():
         row, column = np.argwhere(negative)[0]
         raise DataFormatError(
-            f"sample {values.index[row]}, gene {values.columns[column]}: {X[row, column]:.6g} is negative ({negative.sum():,} "
-            f"such values), which {units} cannot be; say units log if the values are logarithms"
+            f"sample {values.index[row]}, gene {values.columns[column]}: {X[row, column]:.6g} is negative "
+            f"({negative.sum():,} such values), which {units} cannot be; say units log if the values are logarithms"
         )
 
 
