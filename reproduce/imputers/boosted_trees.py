@@ -6,15 +6,20 @@ Histogram gradient boosting reads missing predictors as they are, so the first r
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from sklearn import config_context
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.utils import check_random_state
+from threadpoolctl import threadpool_limits
 
 from reproduce.imputers._base import check_integer, check_number
 from reproduce.imputers._chained import GeneByGeneImputer
 from reproduce.imputers._covariates import Covariates
+
+#: Rows from which on boosting uses several threads.
+THREADED_FROM = 10_000
 
 
 class BoostedTreesImputer(GeneByGeneImputer):
@@ -59,7 +64,8 @@ class BoostedTreesImputer(GeneByGeneImputer):
 
     Notes
     -----
-    Boosting runs on as many threads as OpenMP is allowed (``OMP_NUM_THREADS``). For rows of this size one is best.
+    Boosting runs on as many threads as OpenMP is allowed (``OMP_NUM_THREADS``), on one for fewer than `THREADED_FROM`
+    rows.
     """
 
     def __init__(
@@ -109,23 +115,29 @@ class BoostedTreesImputer(GeneByGeneImputer):
         self.trees_ = []
         if table.n_predictors == 0:
             return
-        for _ in range(self.n_rounds):
-            of_round = [None] * Z.shape[1]
-            for gene in self.order_:
-                predictors, known = table.predictors(gene), observed[:, gene]
-                of_round[gene] = trees = self._regression(rng.randint(2**31 - 1))
-                with _unchecked():
-                    trees.fit(_with_bins(predictors[known]), Z[known, gene])
-                    if not known.all():
-                        table.fill(gene, ~known, trees.predict(predictors[~known]))
-            self.trees_.append(of_round)
+        with _lean(len(Z)):
+            for _ in range(self.n_rounds):
+                self.trees_.append(self._round(table, Z, observed, rng))
+
+    def _round(
+        self, table: _Table, Z: np.ndarray, observed: np.ndarray, rng: np.random.RandomState
+    ) -> list[HistGradientBoostingRegressor]:
+        """Learn and fill every gene once."""
+        of_round = [None] * Z.shape[1]
+        for gene in self.order_:
+            predictors, known = table.predictors(gene), observed[:, gene]
+            of_round[gene] = trees = self._regression(rng.randint(2**31 - 1))
+            trees.fit(_with_bins(predictors[known]), Z[known, gene])
+            if not known.all():
+                table.fill(gene, ~known, trees.predict(predictors[~known]))
+        return of_round
 
     def _impute(self, Z: np.ndarray, observed: np.ndarray, covariates: Covariates | None) -> np.ndarray:
         table = _Table(Z, covariates)
-        for trees, gene in self._chain():
-            missing = ~observed[:, gene]
-            if missing.any():
-                with _unchecked():
+        with _lean(len(Z)):
+            for trees, gene in self._chain():
+                missing = ~observed[:, gene]
+                if missing.any():
                     table.fill(gene, missing, trees.predict(table.predictors(gene)[missing]))
         # nothing to predict a gene from: its mean
         return np.nan_to_num(table.genes, nan=0.0)
@@ -177,6 +189,13 @@ def _with_bins(predictors: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(predictors).all(axis=0), 0.0, predictors)
 
 
-def _unchecked():
-    """scikit-learn without the checks that this class has made already; they cost a tenth of a small fit."""
-    return config_context(assume_finite=True, skip_parameter_validation=True)
+@contextmanager
+def _lean(n_rows: int) -> Iterator[None]:
+    """Boosting without scikit-learn's checks, made here already, and for few rows on one thread.
+
+    The checks cost a tenth of a small fit. Threads wait for one another after every node, which costs more than it
+    saves unless nodes are large, and several times the fit where others use the machine too. Values are the same.
+    """
+    limits = {"openmp": 1} if n_rows < THREADED_FROM else None
+    with config_context(assume_finite=True, skip_parameter_validation=True), threadpool_limits(limits):
+        yield
