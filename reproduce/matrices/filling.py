@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from reproduce.errors import ConfigError, DataFormatError
+from reproduce.errors import ConfigError, CovariateError, DataFormatError
 from reproduce.imputers import METHODS, make_imputer
 from reproduce.imputers._base import ExpressionImputer
 from reproduce.imputers._predictive import PredictiveImputer
@@ -284,7 +284,14 @@ def _calibrated(method: str, imputer: ExpressionImputer, prepared: Prepared, see
 
 
 def _aligned(covariates: pd.DataFrame | None, samples: pd.Index) -> pd.DataFrame | None:
-    return None if covariates is None else covariates.loc[samples]
+    """One row of covariates per sample, in the matrix's order."""
+    if covariates is None or covariates.index.equals(samples):
+        return covariates
+    absent = samples[~samples.isin(covariates.index)]
+    if len(absent) or not covariates.index.is_unique:
+        which = f"lack sample {absent[0]!r}" if len(absent) else "have a sample more than once"
+        raise CovariateError(f"The covariates {which}; give one row per sample of the matrix, by its name.")
+    return covariates.loc[samples]
 
 
 # --- the fit, and back ---

@@ -1,0 +1,184 @@
+"""The commands for one's own matrix, file to file: whole or absent, unchanged where known, one sentence for errors.
+
+`REPRODUCE_KILLS` sets how often a run is killed at a random moment (default 4).
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reproduce.cli import main
+from reproduce.commands.outputs import staged
+
+KILLS = int(os.environ.get("REPRODUCE_KILLS", "4"))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """A folder with a matrix (30 samples, 6 genes, holes) and covariates, as the current one."""
+    generator = np.random.default_rng(0)
+    values = 6 + generator.standard_normal((30, 1)) * generator.uniform(0.5, 1.5, 6)
+    values = np.round(values + 0.3 * generator.standard_normal(values.shape), 3)
+    frame = pd.DataFrame(values, columns=["TP53", "MDM2", "CDKN1A", "BAX", "ATM", "CHEK2"])
+    frame.index = pd.Index([f"sample{i}" for i in range(30)], name="sample")
+    frame.mask(generator.random(frame.shape) < 0.2).to_csv(tmp_path / "in.csv")
+    frame.assign(tissue=["lung", "colon"] * 15, age=50)[["tissue", "age"]].to_csv(tmp_path / "samples.csv")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str) -> int:
+    return main([*arguments, "--quiet"])
+
+
+def test_only_the_fields_of_holes_change(folder, capsys):
+    assert run("impute", "in.csv", "-o", "new/out.csv") == 0
+    before, after = (Path(name).read_text().splitlines() for name in ("in.csv", "new/out.csv"))
+    assert len(before) == len(after)
+    for old, new in zip(before, after):
+        for given, written in zip(old.split(","), new.split(","), strict=True):
+            assert written == given if given else float(written) == float(written)
+    said = capsys.readouterr().out
+    assert all(word in said for word in ("units: log", "method: ", "mixture", "wrote new/out.csv"))
+
+
+def test_deviations_draws_and_page_have_their_names(folder, capsys):
+    assert run(
+        "impute", "in.csv", "-o", "out.tsv.gz", "--method", "gaussian", "--uncertainty", "--draws", "2",
+        "--covariates", "samples.csv", "--report", "page.html",
+    ) == 0  # fmt: skip
+    names = {"out.tsv.gz", "out-sd.tsv.gz", "out-draw01.tsv.gz", "out-draw02.tsv.gz", "page.html"}
+    assert {path.name for path in folder.iterdir()} == names | {"in.csv", "samples.csv"}
+    holes = pd.read_csv("in.csv", index_col=0).isna().to_numpy()
+    sd = pd.read_csv("out-sd.tsv.gz", sep="\t", index_col=0).to_numpy()
+    assert (sd[~holes] == 0).all() and (sd[holes] > 0).all()
+    assert "R²" in capsys.readouterr().out
+    assert "data:image/png" in Path("page.html").read_text(encoding="utf-8")
+
+
+def test_a_model_fills_other_samples_with_other_gene_order(folder, capsys):
+    assert run("train", "in.csv", "-o", "model", "--method", "gaussian") == 0
+    assert main(["inspect", "model"]) == 0
+    assert "r2" in capsys.readouterr().out
+    frame = pd.read_csv("in.csv", index_col=0).iloc[:4, ::-1].drop(columns="ATM")
+    frame.assign(OTHER=1.0).to_csv("few.csv")
+    arguments = ("--model", "model", "--orientation", "samples_by_genes", "--uncertainty", "--draws", "1")
+    assert run("impute", "few.csv", "-o", "out.csv", *arguments) == 0
+    filled = pd.read_csv("out.csv", index_col=0)
+    assert filled.notna().all(axis=None)
+    assert list(filled) == [*frame, "OTHER"]
+    assert "ATM" in capsys.readouterr().out
+    assert run("impute", "few.csv", "-o", "again.csv", "--model", "model", "--method", "median") == 2
+
+
+def test_methods_are_compared_as_table_and_figure(folder, capsys):
+    methods = ("--methods", "gaussian", "median", "--repeats", "2")
+    assert run("evaluate", "in.csv", *methods, "-o", "table.csv", "--figure", "f.png") == 0
+    assert pd.read_csv("table.csv")["method"].tolist() == ["gaussian", "median"]
+    assert Path("f.png").stat().st_size > 5_000
+    assert "Conditional Gaussian (gaussian)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("impute", "absent.csv", "-o", "out.csv"), "absent.csv"),
+        (("impute", "in.csv", "-o", "in.csv"), "input"),
+        (("impute", "in.csv", "-o", "out.xlsx"), "ending"),
+        (("impute", "in.csv", "-o", "out.csv", "--method", "magic"), "magic"),
+        (("impute", "in.csv", "-o", "out.csv", "--set", "rank"), "NAME=VALUE"),
+        (("impute", "in.csv", "-o", "out.csv", "--method", "gaussian", "--set", "rank=3"), "rank"),
+        (("impute", "in.csv", "-o", "out.csv", "--seed", "-1"), "--seed"),
+        (("impute", "in.csv", "-o", "out.csv", "--draws", "-1"), "--draws"),
+        (("impute", "in.csv", "-o", "out.csv", "--patience", "0"), "--patience"),
+        (
+            ("impute", "in.csv", "-o", "out.csv", "--covariates", "in.csv", "--method", "knn_5", "--model", "m"),
+            "--model",
+        ),
+        (("impute", "in.csv", "-o", "out.csv", "--model", "nothing"), "nothing"),
+        (("train", "in.csv", "-o", "model", "--method", "missforest_10"), "missforest_10"),
+        (("evaluate", "in.csv", "--hide", "2"), "missing_rate"),
+        (("evaluate", "in.csv", "--repeats", "0"), "repeats"),
+        (("evaluate", "in.csv", "--figure", "f.doc"), ".png"),
+        (("inspect", "nothing"), "nothing"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_and_leaves_nothing(folder, capsys, arguments, word):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert (main(list(arguments)) if arguments[0] == "inspect" else run(*arguments)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1 and word in said
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_nothing_appears_before_everything_is_made(tmp_path):
+    with pytest.raises(RuntimeError), staged(tmp_path / "new") as files:
+        files.aside(tmp_path / "new" / "one.csv").write_text("1")
+        raise RuntimeError
+    assert list((tmp_path / "new").iterdir()) == []
+    with staged(tmp_path) as files:
+        for name in ("one.csv", "two.csv"):
+            files.aside(tmp_path / name).write_text(name)
+        assert not any(path.is_file() for path in tmp_path.iterdir())
+        files.publish()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "one.csv", "two.csv"]
+
+
+def test_what_a_killed_process_left_is_removed_and_a_living_ones_is_not(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with staged(tmp_path) as files:
+        mine = files.aside(tmp_path / "x").parent
+        dead = mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{gone.pid}-"))
+        dead.mkdir()
+        (dead / "half.csv").write_text("1,2")
+        with staged(tmp_path):
+            assert mine.is_dir() and not dead.exists()
+
+
+def test_tensorflow_is_not_imported_where_it_is_not_needed(folder):
+    code = (
+        "import sys; from reproduce.cli import main; "
+        "main(['impute', 'in.csv', '-o', 'out.csv', '--method', 'gaussian', '--quiet']); "
+        "sys.exit(','.join({'tensorflow', 'keras', 'matplotlib', 'anndata', 'statsmodels'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=_environment(), check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_killed_at_any_moment_the_output_is_whole_or_absent(folder):
+    command = [sys.executable, "-m", "reproduce", "impute", "in.csv", "-o", "out.csv", "--method", "gaussian"]
+    command += ["--draws", "1", "--uncertainty", "--quiet"]
+    names = ("out.csv", "out-sd.csv", "out-draw01.csv")
+    clock = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True, env=_environment())
+    seconds = time.monotonic() - clock
+    whole = {name: Path(name).read_bytes() for name in names}
+    given = Path("in.csv").read_bytes()
+    generator = np.random.default_rng(0)
+    for number in range(KILLS):
+        for name in names:
+            Path(name).unlink(missing_ok=True)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_environment())
+        # every other time late, when files are written
+        time.sleep(seconds * (generator.uniform(0, 1.1) if number % 2 else generator.uniform(0.7, 1.1)))
+        process.send_signal((signal.SIGKILL, signal.SIGINT)[number // 2 % 2])
+        process.wait()
+        seen = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+        assert seen <= {*names, "in.csv", "samples.csv"}
+        assert all(Path(name).read_bytes() == whole[name] for name in seen & set(names))
+        assert "out.csv" not in seen or set(names) <= seen  # the one that was asked for comes last
+        assert Path("in.csv").read_bytes() == given
+    subprocess.run(command, check=True, capture_output=True, env=_environment())
+    assert {path.name for path in folder.iterdir()} == {*names, "in.csv", "samples.csv"}  # nothing hidden is left
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1]), "TF_CPP_MIN_LOG_LEVEL": "2"}
