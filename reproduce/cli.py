@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import reproduce
-from reproduce.commands import impute
+from reproduce.commands import evaluate, impute, train
 from reproduce.errors import ConfigError, ReproduceError
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
         impute.add,
+        train.add,
+        evaluate.add,
         _add_report,
         _add_run,
         _add_download,
