@@ -37,8 +37,8 @@ def split(line: bytes, separator: bytes) -> list[bytes]:
     return fields
 
 
-def cut(line: bytes, separator: bytes, n_fields: int) -> tuple[list[bytes], bytes]:
-    """The first fields as they stand, and the rest of the line; fewer fields and no rest for a line that is too short.
+def cut(line: bytes, separator: bytes, n_fields: int) -> tuple[list[bytes], bytes | None]:
+    """The first fields as they stand, and the rest of the line; None for a line that is too short to have a rest.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def cut(line: bytes, separator: bytes, n_fields: int) -> tuple[list[bytes], byte
     """
     if b'"' not in line:
         *first, rest = line.split(separator, n_fields)
-        return (first, rest) if len(first) == n_fields else ([*first, rest], b"")
+        return (first, rest) if len(first) == n_fields else ([*first, rest], None)
     first, start, whole = [], 0, line + separator
     while len(first) < n_fields and start < len(whole):
         found = _field(separator).match(whole, start)
@@ -54,7 +54,7 @@ def cut(line: bytes, separator: bytes, n_fields: int) -> tuple[list[bytes], byte
             raise UnclosedQuote
         first.append(found[1])
         start = found.end()
-    return first, line[start:]
+    return first, line[start:] if start <= len(line) else None
 
 
 def unquoted(field: bytes) -> bytes:

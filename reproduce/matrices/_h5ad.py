@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
-#: What h5py, anndata and the conversions below raise for files that are damaged or of another kind.
-_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError, AssertionError,
-           MemoryError, NotImplementedError, OverflowError, UnicodeError)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def read_h5ad(data: bytes, path: Path, layer: str | None = None) -> tuple[Table,
             values, sparse, dtype = _matrix(file[key], path)
     except DataFormatError:
         raise
-    except _DAMAGE as error:
+    except Exception as error:  # a damaged file makes HDF5 and anndata raise nearly anything
         raise DataFormatError(f"{path}: the .h5ad file is damaged or not AnnData's ({_first_line(error)}); get "
                               "it again, or write it with a current anndata") from error  # fmt: skip
     if values.shape != (len(obs), len(genes)):
@@ -100,18 +97,30 @@ def filled_h5ad(form: H5adForm, filled: np.ndarray, holes: np.ndarray) -> bytes:
     import h5py
 
     target = io.BytesIO(form.data)
-    with h5py.File(target, "r+") as file:
-        place = file[form.key]
-        replaced = holes & ~np.isnan(filled)
-        stored = place["data"] if form.sparse else place
-        values = stored[()]
-        new, at = (filled[replaced], replaced) if not form.sparse else _stored_holes(place, form.sparse, filled)
-        if len(new) and np.abs(new).max() > np.finfo(values.dtype).max:
-            raise DataFormatError(f"a filled value does not fit into {values.dtype}, the type of {form.key}; "
-                                  "write another format, or store the matrix as float32")  # fmt: skip
-        values[at] = new
-        stored[...] = values
+    try:
+        with h5py.File(target, "r+") as file:
+            _fill(file[form.key], form, filled, holes & ~np.isnan(filled))
+    except (OSError, RuntimeError, KeyError) as error:  # readable, but not to be changed
+        raise DataFormatError(
+            f"the .h5ad file that was read is damaged ({_first_line(error)}), so no filled copy of it can be written; "
+            "write another format, such as .parquet"
+        ) from error
     return target.getvalue()
+
+
+def _fill(place: Any, form: H5adForm, filled: np.ndarray, replaced: np.ndarray) -> None:
+    stored = place["data"] if form.sparse else place
+    values = stored[()]
+    new, at = _stored_holes(place, form.sparse, filled) if form.sparse else (filled[replaced], replaced)
+    if not len(new):
+        return
+    if np.abs(new).max() > np.finfo(values.dtype).max:
+        raise DataFormatError(
+            f"a filled value does not fit into {values.dtype}, the type of {form.key}; write another format, or store "
+            "the matrix as float32"
+        )
+    values[at] = new
+    stored[...] = values
 
 
 def new_h5ad(values: pd.DataFrame, obs: pd.DataFrame | None) -> bytes:
@@ -145,9 +154,12 @@ def _key(file: h5py.File, layer: str | None, path: Path) -> str:
 
 
 def _tables(file: h5py.File) -> tuple[pd.DataFrame, list[str]]:
+    import pandas as pd
     from anndata.io import read_elem
 
     obs, var = read_elem(file["obs"]), read_elem(file["var"])
+    if not isinstance(obs, pd.DataFrame) or not isinstance(var, pd.DataFrame):
+        raise TypeError("obs or var is no table")
     return obs, [str(name) for name in var.index]
 
 

@@ -51,7 +51,7 @@ def read_head(text: bytes, path: Path, form: str) -> Head:
         If they are no header and rows of numbers.
     """
     lines = [line for line, _ in islice(lines_of(text, path), 4 * LOOKED_AT)]
-    if lines[0].strip() in (b"#1.2", b"#1.3"):
+    if begins_gct(lines[0]):
         return _gct_head(lines, path, form)
     if form == "gct":
         shown = lines[0][:40].decode("utf-8", "replace")
@@ -88,9 +88,14 @@ def read_head(text: bytes, path: Path, form: str) -> Head:
     return _checked(Head(separator, header, n_above, 0, lead, tail, min(lead, 1) - 1, short, tuple(notes)), path)
 
 
+def begins_gct(text: bytes) -> bool:
+    """Whether a text's first line is a .gct table's; spreadsheets put tabs behind it."""
+    return text[:4] in (b"#1.2", b"#1.3") and not text[4:5].strip()
+
+
 def _gct_head(lines: list[bytes], path: Path, form: str) -> Head:
     """Version 1.2 has the columns Name and Description (per-tissue files of GTEx id before them); 1.3 says how many."""
-    version = lines[0].strip()
+    version = lines[0][:4]
     if len(lines) < 3:
         raise DataFormatError(f"{path}: the file ends above its header; it is cut short: get it again")
     try:
@@ -109,8 +114,6 @@ def _gct_head(lines: list[bytes], path: Path, form: str) -> Head:
         if [name.lower() for name in header[name_field:lead]] != ["name", "description"]:
             raise DataFormatError(f"{path}: line 3 does not begin with the columns Name and Description, as "
                                   "version 1.2 has them; mend the header, or name the file .tsv")  # fmt: skip
-    if len(lines) < 4 + n_below and n_below:
-        n_below = min(n_below, len(lines) - 3)
     notes = [] if form == "gct" else ["the first line says that this is a .gct table"]
     if declared[1] != len(header) - lead:
         notes.append(f"{path.name} declares {declared[1]:,} samples and holds {len(header) - lead:,}")

@@ -109,7 +109,7 @@ def filled_parquet(form: ParquetForm, filled: np.ndarray, holes: np.ndarray) -> 
         fields[at] = fields[at].with_type(columns[at].type)
     schema = pa.schema(fields, metadata=table.schema.metadata)
     target = io.BytesIO()
-    codec = "NONE" if form.codec == "UNCOMPRESSED" else form.codec
+    codec = {"UNCOMPRESSED": "NONE", "LZ4_RAW": "LZ4"}.get(form.codec, form.codec)
     pq.write_table(pa.Table.from_arrays(columns, schema=schema), target, compression=codec)
     return target.getvalue()
 

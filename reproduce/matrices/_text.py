@@ -16,7 +16,7 @@ import numpy as np
 from reproduce.errors import DataFormatError
 from reproduce.matrices._encoding import Encoding, decoded, lines_of
 from reproduce.matrices._fields import UnclosedQuote, cut, requoted, split, unquoted
-from reproduce.matrices._head import LOOKED_AT, Head, read_head, unclosed
+from reproduce.matrices._head import LOOKED_AT, Head, begins_gct, read_head, unclosed
 from reproduce.matrices._tokens import BadToken, digits_of, parse, written
 
 _COMMA, _POINT = re.compile(rb"[0-9],|,[0-9]"), re.compile(rb"[0-9][.]|[.][0-9]")  # a lone point is a missing value
@@ -60,6 +60,11 @@ class TextForm:
     index_name: str
     digits: int = field(compare=False)
     text: bytes = field(repr=False, compare=False)
+
+    @property
+    def is_gct(self) -> bool:
+        """Whether the first line says so, whatever the file is called."""
+        return begins_gct(self.text)
 
 
 @dataclass(frozen=True)
@@ -155,19 +160,23 @@ def _body(text: bytes, head: Head, path: Path) -> Iterator[tuple[int, list[bytes
             continue
         try:
             names, rest = cut(line, head.separator, head.lead)
-            n_values = len(split(rest, head.separator)) if b'"' in rest else rest.count(head.separator) + 1
-            if head.tail and n_values == head.width + head.tail:
+            n_values = 0 if rest is None else _n_fields(rest, head.separator)
+            if rest is not None and head.tail and n_values == head.width + head.tail:
                 rest = _without_tail(rest, head)
                 n_values = head.width
         except UnclosedQuote:
             raise unclosed(number, path) from None
-        if len(names) < head.lead or n_values != head.width:
+        if rest is None or n_values != head.width:
             found = len(split(line, head.separator))
             raise DataFormatError(
                 f"{path}: line {number} has {found} fields, the header {len(head.header)}; mend the line, or get "
                 "the file again if it is cut short or damaged"
             )
         yield number, names, rest
+
+
+def _n_fields(rest: bytes, separator: bytes) -> int:
+    return len(split(rest, separator)) if b'"' in rest else rest.count(separator) + 1
 
 
 def _without_tail(rest: bytes, head: Head) -> bytes:

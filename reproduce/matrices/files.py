@@ -124,9 +124,8 @@ def read_matrix(
     if layer is not None and form_name != "h5ad":
         raise ConfigError(f"{path}: only .h5ad files have layers; leave out layer={layer!r}")
     table, form, obs = _read(read_bytes(path, compressed), path, form_name, layer)
-    is_gct = form_name == "gct" or "this is a .gct table" in " ".join(table.notes)
-    index_name = getattr(form, "index_name", "")
-    chosen, reason = find_orientation(table, "gct" if is_gct else form_name, orientation, path, index_name)
+    kind = "gct" if getattr(form, "is_gct", False) else form_name
+    chosen, reason = find_orientation(table, kind, orientation, path, getattr(form, "index_name", ""))
     values = table.values.T if chosen == "genes_by_samples" else table.values
     samples, genes = (table.columns, table.rows) if chosen == "genes_by_samples" else (table.rows, table.columns)
     frame = pd.DataFrame(
@@ -166,11 +165,11 @@ def write_matrix(matrix: Matrix, filled: pd.DataFrame, path: str | os.PathLike[s
     filled = _aligned(filled, matrix.values)
     holes = matrix.values.isna().to_numpy()
     new = filled.to_numpy(dtype=np.float64)
-    if np.isinf(new[holes]).any():
-        row, column = np.argwhere(np.isinf(new) & holes)[0]
+    if (too_large := holes & (np.abs(new) > np.finfo(matrix.values.to_numpy().dtype).max)).any():
+        row, column = np.argwhere(too_large)[0]
         raise DataFormatError(
             f"{path}: the value to be written for sample {filled.index[row]}, gene {filled.columns[column]} is "
-            "infinite; use other units or another method"
+            "too large; use other units or another method"
         )
     if not _same_form(matrix.layout, form_name):
         known = matrix.values.to_numpy()

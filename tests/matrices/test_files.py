@@ -174,7 +174,8 @@ def test_whole_parquet_numbers_stay_exact(tmp_path):
 
 
 def test_gct_keeps_its_lines_and_descriptions(tmp_path):
-    text = "#1.2\n2\t3\nName\tDescription\ts1\ts2\ts3\nENSG00000141510.16\tTP53\t1\tNA\t3\nENSG00000087088.19\tBAX\t\t5\t6\n"
+    rows = ["ENSG00000141510.16\tTP53\t1\tNA\t3", "ENSG00000087088.19\tBAX\t\t5\t6", ""]
+    text = "\n".join(["#1.2", "2\t3", "Name\tDescription\ts1\ts2\ts3", *rows])
     (tmp_path / "in.gct").write_text(text, encoding="utf-8")
     matrix = read_matrix(tmp_path / "in.gct")
     assert matrix.values.shape == (3, 2) and np.isnan(matrix.values.loc["s2", "ENSG00000141510.16"])

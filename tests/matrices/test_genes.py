@@ -72,7 +72,7 @@ MANGLED = {
     "1-Mar": "MARCH1", "01-Mar": "MARCH1", "Mar-01": "MARCH1", "2-Sep": "SEPT2", "Sep-02": "SEPT2", "1-Dec": "DEC1",
     "15-Sep": "SEPT15", "3-Mar-20": "MARCH3", "1-Apr": "APR1", "4-Oct": "OCT4", "2020-03-01": "MARCH1",
     "2019-09-07 00:00:00": "SEPT7", "43891": "MARCH1", "44075": "SEPT1", "2.31E+13": "RIKEN", "1E+05": "RIKEN",
-    "9/2/2020": "MARCH1, SEPT2", "01.03.2020": "MARCH1, SEPT2", "1. Mrz": "MARCH1", "1-mars": "MARCH1", "2-sept": "SEPT2",
+    "9/2/2020": "MARCH1, SEPT2", "01.03.2020": "MARCH1, SEPT2", "1. Mrz": "MARCH1", "1-mars": "MARCH1",
     "7. Mär": "MARCH7", "1-ſep": "a name",
 }  # fmt: skip
 
