@@ -198,14 +198,16 @@ def _measured(
     matrix: Matrix, filled: Filled, model: Model | None, options: argparse.Namespace, progress: Progress
 ) -> tuple[HeldOut | None, str]:
     from reproduce.errors import DataFormatError
-    from reproduce.matrices.evaluation import by_model, held_out, in_place
+    from reproduce.matrices.evaluation import held_out, in_place
 
     progress("measuring accuracy on hidden known values", filled.choice.seconds)
     distribution = options.uncertainty or options.draws > 0
     if model is None:
         fill = in_place(filled.choice, filled.prepared, options.seed, distribution=distribution)
     else:
-        fill = by_model(model, matrix, filled.prepared)
+        from reproduce.matrices.by_model import fill_by_model
+
+        fill = fill_by_model(model, matrix, filled.prepared)
     try:
         return held_out(filled.prepared, fill, seed=options.seed), ""
     except DataFormatError as error:  # too small a matrix to hide anything of

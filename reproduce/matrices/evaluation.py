@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +23,6 @@ from reproduce.matrices.filling import Prepared, Progress, new_imputer, prepare,
 
 if TYPE_CHECKING:
     from reproduce.matrices.files import Matrix
-    from reproduce.matrices.models import Model
 
 #: Share of the known entries that is hidden.
 HIDDEN_RATE = 0.1
@@ -154,29 +152,6 @@ def in_place(choice: Choice, prepared: Prepared, seed: int, *, distribution: boo
         def bounds(rows: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
             of_rows = None if covariates is None else covariates.iloc[rows]
             return imputer.intervals(shown.iloc[rows], level, covariates=of_rows)
-
-        return filled, bounds
-
-    return fill
-
-
-def by_model(model: Model, matrix: Matrix, prepared: Prepared) -> Fill:
-    """Fills by a model; has intervals where the model has, and the matrix is on a log scale."""
-    from reproduce.matrices.apply import apply_model
-
-    uncertain = isinstance(model.imputer, PredictiveImputer) and model.units.units == "log"
-
-    def fill(shown: pd.DataFrame) -> tuple[np.ndarray, Bounds | None]:
-        hidden = shown.isna().reindex(columns=matrix.values.columns, fill_value=True)
-        applied = apply_model(model, matrix.values.mask(hidden), prepared.covariates, uncertainty=uncertain)
-        filled = prepared.scale.to_log(applied.filled)[shown.columns].to_numpy()
-        if not uncertain:
-            return filled, None
-        sd = applied.sd[shown.columns].to_numpy()
-
-        def bounds(rows: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-            half = NormalDist().inv_cdf((1 + level) / 2) * sd[rows]
-            return filled[rows] - half, filled[rows] + half
 
         return filled, bounds
 

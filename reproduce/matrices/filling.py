@@ -7,7 +7,6 @@ What was known comes back as it came, bit for bit.
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -155,7 +154,9 @@ def impute(
         raise ConfigError(f"draws is {draws}; give 0 or more.")
     progress("checking names and units", None)
     if model is not None:
-        return _by_model(model, matrix, covariates, units, seed, uncertainty, draws, progress)
+        from reproduce.matrices.by_model import impute_by_model
+
+        return impute_by_model(model, matrix, covariates, units, seed, uncertainty, draws, progress)
     prepared = prepare(matrix, covariates=covariates, units=units)
     choice = chosen(method, prepared, inductive=False, patience=patience, settings=settings)
     imputer, notes = new_imputer(choice, prepared, seed, distribution=uncertainty or draws > 0)
@@ -323,51 +324,11 @@ def deviations(imputer: PredictiveImputer, prepared: Prepared, log: np.ndarray, 
     return pd.DataFrame(sd, index=original.index, columns=original.columns, copy=False)
 
 
-def _by_model(
-    model: Model,
-    matrix: Matrix,
-    covariates: pd.DataFrame | None,
-    units: str,
-    seed: int,
-    uncertainty: bool,
-    draws: int,
-    progress: Progress,
-) -> Filled:
-    from reproduce.matrices.apply import apply_model
-
-    if units not in ("auto", model.units.units):
-        raise ConfigError(f"The model was trained on {model.units.units}, and the units are said to be {units}.")
-    if draws and not isinstance(model.imputer, PredictiveImputer):
-        raise ConfigError(
-            f"This model ({model.method}) gives values without a distribution to draw from; train a model of a method "
-            f"that has one: {', '.join(WITH_DISTRIBUTION)}."
-        )
-    prepared = prepare(matrix, covariates=covariates, units=model.units.units)
-    progress(f"filling by the model ({METHODS[model.method].label})", None)
-    clock = time.perf_counter()
-    applied = apply_model(model, matrix.values, prepared.covariates, uncertainty=uncertainty)
-    seconds = time.perf_counter() - clock
-    drawn = []
-    for number in range(draws):
-        progress(f"draw {number + 1} of {draws}", None)
-        drawing = replace(model, imputer=_drawing(model.imputer, _state(seed, number)))
-        drawn.append(apply_model(drawing, matrix.values, prepared.covariates).filled)
-    choice = Choice(model.method, {}, "fitted before, to other samples", seconds)
-    notes = (*prepared.genes.notes, f"units: {model.units.units}, as in training", *applied.notes)
-    return Filled(applied.filled, applied.sd, tuple(drawn), notes, choice, seconds, prepared, model.imputer)
-
-
-def _drawing(imputer: PredictiveImputer, state: int) -> PredictiveImputer:
-    """The same imputer, but what it fills in is one draw."""
-    other = copy.copy(imputer)
-    other.transform = lambda X, covariates=None: imputer.sample(X, 1, covariates=covariates, random_state=state)[0]
-    return other
-
-
-def _state(seed: int, number: int) -> int:
+def seed_of_draw(seed: int, number: int) -> int:
+    """Seed of one of the draws."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
 def _draw(imputer: PredictiveImputer, prepared: Prepared, seed: int, number: int) -> np.ndarray:
-    state = _state(seed, number)
+    state = seed_of_draw(seed, number)
     return imputer.sample(prepared.log, 1, covariates=prepared.covariates, random_state=state)[0]
