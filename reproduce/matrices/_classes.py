@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import sys
 
 from sklearn.base import BaseEstimator
+
+from reproduce.errors import DataFormatError
 
 #: Module -> names of the classes that may be read from a file. Adding a class here is a decision about safety: its
 #: methods must bear any numbers in its attributes (an error is fine; compiled code that trusts an index is not).
@@ -51,8 +54,11 @@ _ALLOWED = {
 ALLOWED = {name: module for module, names in _ALLOWED.items() for name in names}
 
 
-def name_of(cls: type) -> str | None:
-    """The name under which objects of a class are stored, None for a class that may not be."""
+def name_of(thing: object) -> str | None:
+    """The name of an object's class in a file, None for a class that may not be in one."""
+    cls = type(thing)
+    if cls is _Postponed:
+        return thing._postponed[0]
     return cls.__name__ if ALLOWED.get(cls.__name__) == cls.__module__ else None
 
 
@@ -60,6 +66,8 @@ def attributes_of(thing: object) -> dict[str, object] | list[object]:
     """What an object of an allowed class consists of: its attributes, or a named tuple's values."""
     if isinstance(thing, tuple):
         return list(thing)
+    if type(thing) is _Postponed:
+        return thing._postponed[1]
     state = thing.__getstate__()
     if isinstance(thing, BaseEstimator):
         state = {name: value for name, value in state.items() if name != "_sklearn_version"}
@@ -83,11 +91,60 @@ def rebuilt(name: object, attributes: dict[str, object] | list[object]) -> objec
     """
     if not isinstance(name, str) or name not in ALLOWED:
         raise ValueError(f"{name!r} is none of the classes that a model may hold")
-    cls = getattr(importlib.import_module(ALLOWED[name]), name)
+    module = ALLOWED[name]
+    if module.startswith("reproduce.models.") and module not in sys.modules:
+        return _Postponed(name, attributes)
+    cls = getattr(importlib.import_module(module), name)
     if issubclass(cls, tuple):
         if not isinstance(attributes, list) or len(attributes) != len(cls._fields):
             raise ValueError(f"{name} has {len(cls._fields)} values")
         return cls(*attributes)
+    _check_attributes(cls, attributes)
+    thing = cls.__new__(cls)
+    vars(thing).update(attributes)
+    return thing
+
+
+class _Postponed:
+    """A network's settings in a model that has been read and not been applied: their class is in a TensorFlow module.
+
+    It becomes an object of that class, in its place, when the first attribute is asked for.
+    """
+
+    def __init__(self, name: str, attributes: object) -> None:
+        self._postponed = (name, attributes)
+
+    def __getattr__(self, attribute: str) -> object:
+        if attribute.startswith("_"):  # looked for by copy and pickle, and never a setting
+            raise AttributeError(attribute)
+        self._arrive()
+        return getattr(self, attribute)
+
+    def __eq__(self, other: object) -> bool:
+        return self._arrive() == (other._arrive() if type(other) is _Postponed else other)
+
+    def __hash__(self) -> int:
+        return hash(self._arrive())
+
+    def __repr__(self) -> str:
+        return repr(self._arrive())
+
+    def _arrive(self) -> object:
+        name, attributes = self._postponed
+        cls = getattr(importlib.import_module(ALLOWED[name]), name)
+        try:
+            _check_attributes(cls, attributes)
+        except ValueError as error:
+            raise DataFormatError(f"The model's network cannot be built: {error}. Copy the model again.") from None
+        del self._postponed
+        self.__class__ = cls
+        vars(self).update(attributes)
+        return self
+
+
+def _check_attributes(cls: type, attributes: object) -> None:
+    """Raise ValueError for attributes that objects of a class do not have, or without one that they need."""
+    name = cls.__name__
     if not isinstance(attributes, dict) or not all(isinstance(key, str) for key in attributes):
         raise ValueError(f"attributes of {name} have names")
     for key in attributes:
@@ -99,9 +156,6 @@ def rebuilt(name: object, attributes: dict[str, object] | list[object]) -> objec
         raise ValueError(f"{name} lacks {sorted(absent)[0]!r}")
     if dataclasses.is_dataclass(cls) and set(attributes) - _needed(cls):
         raise ValueError(f"{name} has no field {sorted(set(attributes) - _needed(cls))[0]!r}")
-    thing = cls.__new__(cls)
-    vars(thing).update(attributes)
-    return thing
 
 
 def _needed(cls: type) -> set[str]:

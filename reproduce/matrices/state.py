@@ -150,7 +150,7 @@ class _Encoder:
             return ["random_state", *self.values(thing.get_state(legacy=True)[1:], place)]
         if _trees.is_forest(thing):
             return ["forest", self.value(self._checked(_trees.taken_apart, thing, place), place)]
-        name = _classes.name_of(kind)
+        name = _classes.name_of(thing)
         if name is None:
             self._refuse(thing, place)
         parts = _classes.attributes_of(thing)

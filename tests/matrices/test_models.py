@@ -87,17 +87,23 @@ ELSEWHERE = """
 import sys
 from pathlib import Path
 import numpy as np, pandas as pd
-from reproduce.matrices.models import load_model
+from reproduce.matrices.models import load_model, save_model
 folder = Path(sys.argv[1])
 X, covariates = (pd.read_pickle(folder / name) for name in ("X.pkl", "covariates.pkl"))
-filled = {}
+filled, models = {}, {}
 for path in sorted(folder.glob("model *")):
-    imputer = load_model(path).imputer
-    assert "tensorflow" not in sys.modules or sys.argv[2] == "network"
-    filled[path.name] = imputer.transform(X, covariates=covariates)
+    models[path.name] = load_model(path)
+assert "tensorflow" not in sys.modules
+if sys.argv[2] == "network":
+    save_model(models["model pmi"], folder / "again")  # as it was read
+    assert "tensorflow" not in sys.modules
+    models["model pmi"] = load_model(folder / "again")
+for name, model in models.items():
+    imputer = model.imputer
+    filled[name] = imputer.transform(X, covariates=covariates)
     if hasattr(imputer, "conditional_sd"):
-        filled[path.name + " sd"] = imputer.conditional_sd(X, covariates=covariates)
-        filled[path.name + " draws"] = imputer.sample(X, 2, covariates=covariates, random_state=1)
+        filled[name + " sd"] = imputer.conditional_sd(X, covariates=covariates)
+        filled[name + " draws"] = imputer.sample(X, 2, covariates=covariates, random_state=1)
 assert ("tensorflow" in sys.modules) == (sys.argv[2] == "network")
 np.savez(folder / "filled.npz", **filled)
 """
