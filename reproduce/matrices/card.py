@@ -184,6 +184,8 @@ def _versions(model: Model) -> Iterator[str]:
 def _wrapped(sentence: str) -> Sequence[str]:
     if sentence.startswith("    "):
         return [sentence]
+    # names come from the model's files: they shall not move the cursor of a terminal
+    sentence = "".join(letter if letter.isprintable() else "?" for letter in sentence)
     return textwrap.wrap(
         sentence, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=True, break_on_hyphens=False
     )

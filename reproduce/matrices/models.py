@@ -240,6 +240,11 @@ def _what_is_wrong(model: Model) -> str | None:
         scale_of(model)
     except (ConfigError, KeyError, TypeError, IndexError) as error:
         return f"its units do not fit its genes ({error})"
+    try:
+        if model.covariates and model.covariates != covariates_of(imputer):
+            return "its covariates are not those of its imputer (see covariates_of)"
+    except (AttributeError, TypeError, ValueError) as error:
+        return f"its imputer's covariates cannot be read ({error})"
     return None
 
 

@@ -213,6 +213,7 @@ def test_what_cannot_be_a_model_is_refused(tmp_path):
         ({"genes": identify(X.columns[:-1])}, "6 genes, and 5"),
         ({"units": UnitScale.fit(X.iloc[:, :-1], "log")}, "units"),
         ({"imputer": type(model.imputer)()}, "not fitted"),
+        ({"covariates": {"columns": ["batch"]}}, "covariates_of"),
         ({"metrics": {"f": print}}, "without code"),
     ):
         with pytest.raises((ConfigError, ValueError), match=said):
@@ -351,6 +352,10 @@ def test_the_card_tells_what_a_user_must_know(name):
     assert ("tissue: colon, lung" in card) == (name != "knn_5")
     assert ("values of training samples" in card) == (name == "knn_5")
     assert "clinical" in card and "reproduce impute" in card
+
+
+def test_the_card_shows_no_control_characters():
+    assert "\x1b" not in describe(dataclasses.replace(fitted("median"), training={"source": "\x1b[2J"}))
 
 
 def test_the_card_says_what_is_not_known():
