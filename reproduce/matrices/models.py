@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.validation import check_is_fitted
 
 from reproduce import __version__
 from reproduce.errors import ConfigError, DataFormatError
@@ -215,10 +214,11 @@ def _check_whole(model: Model) -> None:
             f"{model.method} cannot be saved as a model: it does not fill rows that it was not fitted on. Methods that "
             f"can: {', '.join(SAVABLE)}."
         )
+    if not hasattr(model.imputer, "center_"):
+        raise ConfigError("The model cannot be saved: its imputer is not fitted; fit it first.")
     wrong = _what_is_wrong(model)
     if wrong:
         raise ConfigError(f"The model cannot be saved: {wrong}.")
-    check_is_fitted(model.imputer, "center_", msg="The imputer is not fitted; fit it before it is saved.")
 
 
 def _what_is_wrong(model: Model) -> str | None:
