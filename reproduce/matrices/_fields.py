@@ -128,15 +128,16 @@ def beside_values(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple
     if header[0] and gene_share(header[:1]) == 1 and gene_share(header) >= 0.5 and numeric_share(columns[0]) == 1:
         lead = 0
     else:
-        while lead < len(header) and (_DESCRIBES.fullmatch(header[lead]) or _only_words(columns[lead])):
+        while lead < len(header) and (_DESCRIBES.fullmatch(header[lead]) or _describes(header[lead], columns[lead])):
             lead += 1
-    while lead + tail < len(header) and _only_words(columns[-1 - tail]):
+    while lead + tail < len(header) and _describes(header[-1 - tail], columns[-1 - tail]):
         tail += 1
     return lead, tail
 
 
-def _only_words(column: Sequence[str]) -> bool:
-    return numeric_share(column) == 0 and not all(map(is_missing, column))
+def _describes(name: str, column: Sequence[str]) -> bool:
+    """Whether a column holds nothing but words, and is no gene's: there, words are a fault."""
+    return not gene_share([name]) and numeric_share(column) == 0 and not all(map(is_missing, column))
 
 
 @cache

@@ -32,7 +32,7 @@ _DAY_MONTH = re.compile(rf"(?P<n>\d{{1,2}})[-/. ]{{1,2}}{_WORD}([-/. ]\d{{2,4}})
 _MONTH_DAY = re.compile(rf"(?-i:(?=[A-Z][a-zûéä])){_WORD}[-/ ](?P<n>\d{{1,2}})(,? ?[-/ ]?\d{{4}})?", re.IGNORECASE)
 _ISO = re.compile(r"\d{4}[-/](?P<month>\d{1,2})[-/](?P<n>\d{1,2})([ T]00:00(:00(\.0+)?)?)?")
 _SLASHES = re.compile(r"\d{1,2}([/.])\d{1,2}\1(\d{4}|\d{2})")
-_SCIENTIFIC = re.compile(r"\d+([.,]\d+)?E[+-]?\d+", re.IGNORECASE)
+_SCIENTIFIC = re.compile(r"\d+([.,]\d+)?E[+-]\d+", re.IGNORECASE)
 #: Days since 1899-12-30 from 1998 to 2050: what a date of the years of spreadsheets looks like as a number.
 _SERIALS = (35796, 54789)
 

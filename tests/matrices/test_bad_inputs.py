@@ -80,14 +80,14 @@ def valid(tmp_path_factory) -> list[tuple[str, bytes]]:
 
 def damaged(data: bytes, rng: np.random.Generator) -> bytes:
     """One to three kinds of damage."""
-    for _ in range(rng.integers(1, 4)):
+    for _ in range(rng.choice([1, 2, 3], p=[0.7, 0.2, 0.1])):
         data = KINDS[rng.integers(len(KINDS))](data, rng)
     return data
 
 
 def flipped(data, rng):
     out = bytearray(data)
-    for at in rng.integers(0, max(1, len(out)), rng.integers(1, 9)) if out else ():
+    for at in rng.integers(0, max(1, len(out)), rng.integers(1, 4)) if out else ():
         out[at] = rng.integers(256)
     return bytes(out)
 
@@ -191,6 +191,10 @@ def check(matrix) -> None:
     assert matrix.notes
 
 
+def test_whole_files_are_read_and_filled(valid, tmp_path):
+    assert {outcome(tmp_path, *file) for file in valid} == {"matrix, filled"}
+
+
 def test_bad_files_end_in_a_matrix_or_one_error(valid, tmp_path):
     counts, failures = Counter(), []
     for number in range(N_FILES):
@@ -278,7 +282,7 @@ def test_samples_without_values_and_single_ones_are_allowed(tmp_path):
 
 
 def test_what_h5ad_must_not_hold(tmp_path):
-    names = {"obs": pd.DataFrame(index=np.array(["a"], object)), "var": pd.DataFrame(index=np.array(["TP53"], object))}
+    names = {axis: pd.DataFrame(index=pd.Index([name], dtype=object)) for axis, name in (("obs", "a"), ("var", "TP53"))}
     anndata.AnnData(X=np.array([[np.inf]]), **names).write_h5ad(tmp_path / "in.h5ad")
     with pytest.raises(ReproduceError, match="sample a, gene TP53: the value is infinite"):
         read_matrix(tmp_path / "in.h5ad")
