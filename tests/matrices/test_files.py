@@ -128,7 +128,7 @@ def test_parquet_keeps_known_bits_and_types(frame_and_hole, genes_in_rows):
         np.testing.assert_allclose(back.to_numpy()[hole].astype(float), 1 / 3, rtol=1e-3)
 
 
-@examples
+@settings(examples, max_examples=15)
 @given(numeric_frames(), st.sampled_from(["dense", "csr", "csc"]))
 def test_h5ad_keeps_all_but_the_holes(frame_and_hole, kind):
     frame, hole = frame_and_hole
