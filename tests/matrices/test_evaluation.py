@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 
 from reproduce.errors import ConfigError, DataFormatError
 from reproduce.imputers import METHODS
-from reproduce.matrices.evaluation import evaluate, held_out, hide, in_place, scored
+from reproduce.matrices.evaluation import calibrated, evaluate, held_out, hide, in_place, scored
 from reproduce.matrices.files import Matrix
 from reproduce.matrices.filling import chosen, prepare
 from reproduce.matrices.training import joined
@@ -73,12 +74,19 @@ def test_what_is_hidden_is_not_seen(matrix):
     assert one.r2 > two.r2
 
 
-def test_intervals_of_the_right_law_hold_what_they_promise(matrix):
-    prepared = prepare(matrix, units="log")
-    choice = chosen("gaussian", prepared, inductive=False, patience=60, settings=None)
-    table = held_out(prepared, in_place(choice, prepared, 0), rate=0.3).calibration
-    assert (np.abs(table["covered"] - table["nominal"]) < 0.12).all()
-    assert table["covered"].is_monotonic_increasing
+def test_intervals_of_the_right_law_hold_what_they_promise():
+    truth = np.random.default_rng(0).standard_normal((400, 20))
+
+    def bounds(rows: np.ndarray, level: float, width: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+        half = width * np.full((len(rows), 20), NormalDist().inv_cdf((1 + level) / 2))
+        return -half, half
+
+    hidden = hide(truth, 0.5, 0)
+    table = calibrated(bounds, truth, hidden, 0)
+    np.testing.assert_allclose(table["covered"], table["nominal"], atol=0.03)
+    assert (table["n_entries"] == hidden.sum()).all()
+    narrow = calibrated(lambda rows, level: bounds(rows, level, 0.5), truth, hidden, 0)
+    assert (narrow["covered"] < table["covered"] - 0.1).all()
 
 
 def test_methods_are_compared_on_the_same_entries_best_first(matrix):
