@@ -90,7 +90,7 @@ def _subject(part: str, method: str, function: str, size: TrainingSize, required
         way=Way(f"{_HERE}:{function}", arguments | more),
         against=AGAINST,
         other_way=Way(f"{_HERE}:train_plainly", arguments),
-        repeats=size.repeats,
+        repeats=1 if more else size.repeats,  # a grid is many models
         required=required,
         note=note,
     )

@@ -131,13 +131,23 @@ def _log_axes(ax: Axes, across: tuple[float, float], ticks: list[float], up: tup
     margin = max((across[1] / across[0]) ** 0.04, 1.02)
     ax.set_xlim(across[0] / margin, across[1] * margin)
     ax.set_ylim(*up)
-    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    ax.xaxis.set_major_locator(FixedLocator(_apart(ticks, across)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter("{x:,g}")
     ax.yaxis.set_major_locator(LogLocator(subs=(1,) if up[1] / up[0] > 30 else (1, 2, 5), numticks=12))
     ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.grid(color="0.93")
+
+
+def _apart(ticks: list[float], across: tuple[float, float]) -> list[float]:
+    """Those of the sorted ticks whose labels have room beside the one before; the last is kept."""
+    least = (across[1] / across[0]) ** 0.09
+    kept = ticks[-1:]
+    for tick in reversed(ticks[:-1]):
+        if kept[0] / tick >= least:
+            kept.insert(0, tick)
+    return kept
 
 
 def _reference_slopes(ax: Axes, left: float, right: float, bottom: float, top: float) -> None:
