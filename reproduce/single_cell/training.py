@@ -328,7 +328,7 @@ def starting_profile(counts: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]
     return np.log(mean).astype(np.float32), np.log(np.clip(dispersion, *_DISPERSIONS)).astype(np.float32)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def trainer_for(settings: NetworkSettings, mode: str) -> Trainer:
     """The trainer of a layout, built and compiled once a process."""
     return Trainer(settings, mode)
