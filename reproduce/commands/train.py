@@ -68,7 +68,7 @@ def _train(options: argparse.Namespace) -> int:
 def _train_now(options: argparse.Namespace, progress: Progress, written: list[Path]) -> None:
     from reproduce.matrices.card import describe
     from reproduce.matrices.files import read_covariates, read_matrix
-    from reproduce.matrices.models import save_model
+    from reproduce.matrices.models import load_model, save_model
     from reproduce.matrices.training import joined, train
 
     if os.path.lexists(options.output):  # before an hour's fit, not after it
@@ -94,7 +94,7 @@ def _train_now(options: argparse.Namespace, progress: Progress, written: list[Pa
     written.append(options.output)
     progress.__exit__()
     print_notes(matrix.notes + notes)
-    print(describe(model))
+    print(describe(load_model(options.output)))  # as it is on disk
     print(f"wrote {options.output}")
 
 

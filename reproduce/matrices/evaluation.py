@@ -158,7 +158,14 @@ def in_place(choice: Choice, prepared: Prepared, seed: int, *, distribution: boo
     return fill
 
 
-def scored(truth: np.ndarray, filled: np.ndarray, hidden: np.ndarray, genes: pd.Index) -> HeldOut:
+def scored(
+    truth: np.ndarray,
+    filled: np.ndarray,
+    hidden: np.ndarray,
+    genes: pd.Index,
+    *,
+    fitted: np.ndarray | None = None,
+) -> HeldOut:
     """Scores of the hidden entries; sums by gene over them alone, since a matrix of errors would be mostly empty.
 
     Parameters
@@ -167,6 +174,8 @@ def scored(truth: np.ndarray, filled: np.ndarray, hidden: np.ndarray, genes: pd.
         Log scale; truth NaN where not known.
     hidden : ndarray of bool (n_samples, n_genes)
     genes : Index (n_genes,)
+    fitted : ndarray (n_fitted, n_genes), optional
+        The rows whose means and variances R² refers to; not given: the visible entries of `truth`.
     """
     row, gene = np.nonzero(hidden)
     known = truth[row, gene].astype(np.float64)
@@ -177,7 +186,7 @@ def scored(truth: np.ndarray, filled: np.ndarray, hidden: np.ndarray, genes: pd.
     mean = np.bincount(gene, known, n_genes) / np.maximum(count, 1)
     spread = np.bincount(gene, (known - mean[gene]) ** 2, n_genes)
     defined = (count >= 2) & (spread > 1e-20 * np.maximum(np.square(mean), 1e-300))
-    center, variance = _visible_moments(truth, hidden)
+    center, variance = _moments(np.where(hidden, np.nan, truth) if fitted is None else fitted)
     varies = variance[gene] > 0
     weight = 1 / variance[gene][varies]
     around = float(np.sum(weight * (known - center[gene])[varies] ** 2))
@@ -195,18 +204,18 @@ def scored(truth: np.ndarray, filled: np.ndarray, hidden: np.ndarray, genes: pd.
     return HeldOut(known, said, gene, table, r2, rmse, None, float("nan"), float("nan"))
 
 
-def _visible_moments(truth: np.ndarray, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of each gene's visible entries, by blocks of genes."""
-    center, variance = np.zeros(truth.shape[1]), np.zeros(truth.shape[1])
-    step = max(1, MASK_ENTRIES // max(len(truth), 1))
-    for start in range(0, truth.shape[1], step):
+def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of each gene's known entries, by blocks of genes; variance 0 for a constant."""
+    center, variance = np.zeros(values.shape[1]), np.zeros(values.shape[1])
+    step = max(1, MASK_ENTRIES // max(len(values), 1))
+    for start in range(0, values.shape[1], step):
         part = slice(start, start + step)
-        block = truth[:, part].astype(np.float64)
-        visible = ~hidden[:, part] & ~np.isnan(block)
-        count = np.maximum(visible.sum(axis=0), 1)
-        center[part] = np.where(visible, block, 0).sum(axis=0) / count
-        variance[part] = np.where(visible, (block - center[part]) ** 2, 0).sum(axis=0) / count
-        variance[part][variance[part] < 1e-20 * np.square(center[part])] = 0
+        block = values[:, part].astype(np.float64)
+        known = ~np.isnan(block)
+        count = np.maximum(known.sum(axis=0), 1)
+        center[part] = np.where(known, block, 0).sum(axis=0) / count
+        variance[part] = np.where(known, (block - center[part]) ** 2, 0).sum(axis=0) / count
+    variance[variance < 1e-20 * np.square(center)] = 0
     return center, variance
 
 

@@ -158,7 +158,7 @@ def left_out_accuracy(choice: Choice, prepared: Prepared, seed: int, progress: P
         filled = imputer.transform(asked.mask(hidden), covariates=None if covariates is None else covariates[out])
     except CovariateError as error:  # a category that only the samples left out have
         return {"not_measured": str(error)}
-    result = scored(truth, np.asarray(filled), hidden, asked.columns)
+    result = scored(truth, np.asarray(filled), hidden, asked.columns, fitted=fitted.to_numpy())
     return {
         "r2": result.r2,
         "median_gene_r2": result.median_gene_r2,
