@@ -117,7 +117,7 @@ def rate_curves(rows: pd.DataFrame) -> Figure:
             style["label"] = name if k == 0 else "_more"
             axes[0].plot(run["epoch"], run["rate_sum"] / run["count_sum"], **style)
             axes[1].plot(run["epoch"], run["validation_elbo"], **style)
-            if run["elbo"].isna().any():
+            if run["validation_elbo"].isna().any():
                 axes[0].plot(run["epoch"].iloc[-1], 1.0, "x", color=colour, ms=9, mew=2)
     axes[0].axhline(1.0, color=_GREY, lw=0.8, zorder=0)
     axes[0].set(xlabel="epoch", ylabel="Σ rates / Σ counts", yscale="log", title="Sum of rates")

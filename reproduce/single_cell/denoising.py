@@ -92,11 +92,12 @@ def denoising_rows(
     train, validation, test = (visible[part] for part in parts)
     truth = hidden[parts[2]].toarray().astype(float)
     odds = held_out / (1.0 - held_out)
-    reference = library_mean(train, test) * odds
+    known = sparse.vstack([train, validation], format="csr")
+    reference = library_mean(known, test) * odds
     if method in LIKELIHOODS:
         expected = _by_autoencoder(method, train, validation, test, seed, **training) * odds
     else:
-        expected = RIVAL_FUNCTIONS[method](sparse.vstack([train, validation], format="csr"), test) * odds
+        expected = RIVAL_FUNCTIONS[method](known, test) * odds
     return pd.DataFrame({
         "method": [method],
         "seed": seed,

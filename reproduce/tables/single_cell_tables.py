@@ -225,7 +225,7 @@ def rate_table(rows: pd.DataFrame) -> pd.DataFrame:
                 "last_ratio": last["rate_sum"] / last["count_sum"],
                 "largest_ratio": ratios.max() if len(ratios) else np.nan,
                 "validation_elbo": last["validation_elbo"],
-                "diverged": bool(run["elbo"].isna().any() or last["epoch"] < last["epochs_asked"]),
+                "diverged": bool(run["validation_elbo"].isna().any() or last["epoch"] < last["epochs_asked"]),
                 "epochs": int(last["epoch"]),
             })  # fmt: skip
     return pd.DataFrame(records)
