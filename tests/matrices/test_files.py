@@ -135,7 +135,9 @@ def test_h5ad_keeps_all_but_the_holes(frame_and_hole, kind):
     X = frame.to_numpy()
     if kind != "dense":
         X = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix}[kind](X.astype(np.float32))
-    obs = pd.DataFrame({"tissue": pd.Categorical(["lung"] * len(frame))}, index=pd.Index(frame.index, dtype=object))
+    # categories of Python's own strings, which every anndata writes
+    lung = pd.Categorical.from_codes([0] * len(frame), categories=pd.Index(["lung"], dtype=object))
+    obs = pd.DataFrame({"tissue": lung}, index=pd.Index(frame.index, dtype=object))
     var = pd.DataFrame({"n": range(frame.shape[1])}, index=pd.Index(frame.columns, dtype=object))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "in.h5ad"
