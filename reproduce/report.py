@@ -25,6 +25,7 @@ import pandas as pd
 from reproduce import claims
 from reproduce.errors import DataFormatError
 from reproduce.files import write_json, write_text
+from reproduce.guide import write_guide
 from reproduce.hypotheses import HYPOTHESES
 from reproduce.tables import summaries
 
@@ -118,7 +119,9 @@ def read_findings(results: Path) -> Findings:
 # --- the first page ---
 
 
-def first_page(findings: Findings, figure: str, notebooks: Sequence[str], documents: Sequence[str]) -> str:
+def first_page(
+    findings: Findings, figure: str, notebooks: Sequence[str], documents: Sequence[str], guide: Sequence[str] = ()
+) -> str:
     """The report's first page as MyST Markdown.
 
     Parameters
@@ -126,7 +129,7 @@ def first_page(findings: Findings, figure: str, notebooks: Sequence[str], docume
     findings : Findings
     figure : str
         The figure to remember: its path relative to the page.
-    notebooks, documents : sequence of str
+    notebooks, documents, guide : sequence of str
         Pages of the table of contents, without their endings.
     """
     run = findings.run
@@ -152,6 +155,7 @@ def first_page(findings: Findings, figure: str, notebooks: Sequence[str], docume
         f'<img class="figure" src="{figure}" alt="R² of each method, ours beside the paper\'s">',
         "## Read on",
         _contents("The study", notebooks),
+        _contents("On your own data", guide),
         _contents("About", documents),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -290,7 +294,9 @@ def render(
     for notebook in notebooks:
         _copy_notebook(notebook, site / notebook.name)
     _copy_documents(documents or {}, notebooks, site)
-    index = first_page(findings, f"_static/{figure.name}", [path.stem for path in notebooks], list(documents or {}))
+    names = [path.stem for path in notebooks]
+    guide = write_guide(site, results, names)
+    index = first_page(findings, f"_static/{figure.name}", names, list(documents or {}), guide)
     write_text(site / "index.md", index)
     fresh = site / "_build" / "html"  # inside, since myst-nb writes a folder beside the pages
     _build(site, fresh)
@@ -358,11 +364,13 @@ def mathjax() -> Path:
 def _build(site: Path, html: Path) -> None:
     """Run Sphinx in a process of its own: it changes global state, and its doctrees are of no use afterwards.
 
-    A warning, such as of a link that leads nowhere, fails the build, after all of them have been told.
+    A warning, such as of a link that leads nowhere, fails the build, after all of them have been told. The reference is
+    taken from the docstrings of this very package, wherever it is run from.
     """
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-j", "auto", "-W", "--keep-going"]
     command += ["-d", str(site / "_build" / "trees")]
-    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONWARNINGS": "ignore", "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(
         [*command, str(site), str(html)], capture_output=True, text=True, errors="replace", env=environment, check=False
     )

@@ -13,6 +13,7 @@ import pytest
 
 from reproduce import cli, report
 from reproduce.errors import DataFormatError
+from reproduce.guide import reference
 from reproduce.report import RunInfo
 
 PNG = bytes.fromhex(
@@ -166,6 +167,17 @@ def test_no_link_leads_nowhere(pages):
         addresses = re.findall(r'href="([^"]*)"', page.read_text(encoding="utf-8"))
         local = {re.split("[#?]", address)[0] for address in addresses if not re.match(r"[a-z]+:", address)}
         assert not [address for address in local if not (html / address).exists()], page.name
+
+
+def test_the_guide_and_the_reference_are_among_the_pages(pages):
+    """Every public imputer with its docstring, which Sphinx found nothing to warn of."""
+    html = pages[0] / "html"
+    assert "guide_choosing.html" in (html / "index.html").read_text(encoding="utf-8")
+    text = (html / "reference_imputers.html").read_text(encoding="utf-8")
+    for target in [*reference.estimators(), *reference.BASES, *reference.FUNCTIONS]:
+        assert f'id="{target}"' in text, target
+    assert "Median of each gene over the fitted rows of the same tissue." in text
+    assert 'id="reproduce.matrices.filling.impute"' in (html / "reference_matrices.html").read_text(encoding="utf-8")
 
 
 def test_what_sphinx_warns_of_fails_the_build(tmp_path):

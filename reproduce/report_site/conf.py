@@ -2,7 +2,19 @@
 
 project = "Imputation of gene expression, reproduced"
 author = "the contributors of the project"
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+
+# The reference: numpydoc docstrings, whose types stand in their text.
+autodoc_typehints = "none"
+autodoc_preserve_defaults = True  # else a function as a default is shown with its address
+autodoc_member_order = "bysource"
+autodoc_default_options = {"exclude-members": "set_fit_request, set_transform_request"}
+add_module_names = False
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+default_role = "py:obj"
+toc_object_entries_show_parents = "hide"
 
 # Notebooks arrive executed: building the pages must neither run nor change anything.
 nb_execution_mode = "off"
