@@ -20,6 +20,7 @@ NAMES = [
     "06_ablations",
     "07_missingness",
     "08_tissues_and_genes",
+    "09_your_own_matrix",
     "10_single_cell_vae",
     "15_paper_tables",
     "16_claims",
