@@ -22,7 +22,7 @@ from reproduce.experiments.missingness import ONCE
 from reproduce.experiments.trials import COLUMNS as TRIAL_COLUMNS
 from reproduce.hypotheses import CONFIDENCE, MARGIN, Contrast, corrected_t, decide, overlap_ratio
 from reproduce.imputers import METHODS
-from reproduce.tables.summaries import label_of, read_paper_reported, with_interval
+from reproduce.tables.summaries import label_of, read_paper_reported, with_intervals
 
 NOT_TESTABLE = "not testable here"
 COLUMNS = (
@@ -492,7 +492,7 @@ def show_claims(table: pd.DataFrame) -> pd.DataFrame:
             "id": table["id"],
             "claim": table["claim"],
             "verdict": table["verdict"],
-            "effect [95 %]": [with_interval(row.effect, row.low, row.high) for row in table.itertuples()],
+            "effect [95 %]": with_intervals(table, "effect"),
             "splits": table["n_splits"],
             "why": table["reason"],
         }

@@ -15,17 +15,18 @@ since nobody claims that all other tissues are alike; "organ", GTEx's organs of 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from reproduce.errors import ConfigError
+from reproduce.experiments.kept import run_kept
 from reproduce.experiments.rows import prepare_rows
 from reproduce.experiments.running import Fits, run_trial
 from reproduce.experiments.store import ResultsStore
 from reproduce.experiments.trials import Trial
-from reproduce.files import write_table
 from reproduce.loaders.gtex_tissues import tissue_table
 
 CLUSTER_COLUMNS = ("method", "seed", "group", "silhouette", "null_mean", "p")
@@ -63,22 +64,10 @@ def tissue_vectors(trials: Iterable[Trial], study, store: ResultsStore, folder: 
         Columns trial_id, method, seed, tissue, and ``d0``, ``d1``, …: one row per trial and tissue, in the trials'
         order.
     """
-    trials = list(trials)
-    path = Path(folder) / f"{name}.csv"
-    kept = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=_KEYS)
     wanted = {trial.trial_id(study.fingerprint): trial for trial in trials}
-    kept = kept[kept["trial_id"].isin(wanted)]
-    for trial_id, trial in wanted.items():
-        if trial_id not in set(kept["trial_id"]):
-            parts = [part for part in (kept, _learn(trial, study, store)) if len(part)]
-            kept = pd.concat(parts, ignore_index=True)
-            write_table(kept, folder, name)
-    if kept.empty:
-        return kept
-    order = {trial_id: position for position, trial_id in enumerate(wanted)}
-    kept = kept.sort_values("trial_id", key=lambda ids: ids.map(order), kind="stable")
-    write_table(kept, folder, name)
-    return pd.read_csv(path)  # as it is kept, so that a repeated run has the same digits
+    if not wanted:
+        return pd.DataFrame(columns=_KEYS)
+    return run_kept(wanted, partial(_learn, study=study, store=store), folder, name, _KEYS)
 
 
 def _learn(trial: Trial, study, store: ResultsStore) -> pd.DataFrame:
@@ -88,9 +77,7 @@ def _learn(trial: Trial, study, store: ResultsStore) -> pd.DataFrame:
     imputer, _ = fits.get(trial, prepare_rows(trial, study)[0])  # what run_trial has fitted, if it was needed
     table = imputer.category_embeddings("tissue")
     table.columns = [f"d{dimension}" for dimension in range(table.shape[1])]
-    return table.reset_index().assign(trial_id=trial_id, method=trial.method, seed=int(trial.seed))[
-        [*_KEYS, *table.columns]
-    ]
+    return table.reset_index().assign(method=trial.method, seed=int(trial.seed))
 
 
 def expression_vectors(trials: Iterable[Trial], study) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def run_kept(
     name : str
         File name without its ending; written after each run.
     columns : sequence of str
-        Of the file, that of the identity first.
+        Of the file, that of the identity first; further ones that a run gives follow.
 
     Returns
     -------
@@ -45,7 +45,8 @@ def run_kept(
     kept = kept[kept[identity].isin(wanted)]
     for key, item in wanted.items():
         if key not in set(kept[identity]):
-            found = run(item).assign(**{identity: key})[columns]
+            found = run(item).assign(**{identity: key})
+            found = found[[*columns, *found.columns.difference(columns, sort=False)]]
             kept = pd.concat([part for part in (kept, found) if len(part)], ignore_index=True)
             write_table(kept, folder, name)
     order = {key: position for position, key in enumerate(wanted)}
