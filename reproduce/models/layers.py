@@ -217,9 +217,9 @@ def masked_mean_squared_error(truth: tf.Tensor, prediction: tf.Tensor, mask: tf.
 def initial_weights(network: keras.Model, seed: int) -> list[np.ndarray]:
     """Starting values of all weights, drawn by numpy so that they depend on the seed alone.
 
-    Kernels (…, n_inputs, n_outputs) are Glorot-uniform, those named "zero_kernel" 0, embeddings uniform in ±0.05, scales
-    and variances 1, everything else 0: what Keras does by default. An ensemble's weights have a leading axis over its
-    members.
+    Kernels (…, n_inputs, n_outputs) are Glorot-uniform, those named "zero_kernel" 0, embeddings uniform in ±0.05,
+    scales and variances 1, everything else 0: what Keras does by default. An ensemble's weights have a leading axis
+    over its members.
 
     Parameters
     ----------

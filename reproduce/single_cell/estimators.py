@@ -43,7 +43,7 @@ class CountAutoencoder(TransformerMixin, BaseEstimator):
         If `fit` was given a DataFrame or an AnnData.
     weights_ : list of ndarray
     history_ : DataFrame
-        See `reproduce.single_cell.training.Fitted`.
+        See `reproduce.single_cell.training.Trainer.fit`.
     best_epoch_ : int
     """
 

@@ -20,7 +20,7 @@ import tensorflow as tf
 from scipy import sparse
 
 from reproduce.models.layers import initial_weights
-from reproduce.models.training import execution_mode
+from reproduce.models.training import Fitted, execution_mode
 from reproduce.single_cell.networks import METRICS, NetworkSettings, network_of
 
 #: Bound on what one call of steps is handed, bytes.
@@ -68,26 +68,6 @@ class TrainingSettings:
     warm_up_epochs: int = 20
     patience: int | None = 20
     start: str = "profile"
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """Outcome of a training.
-
-    Attributes
-    ----------
-    weights : list of ndarray
-        Those of the best epoch by validation ELBO; the last epoch's without validation cells.
-    history : DataFrame
-        One row an epoch: epoch, seconds, means over cells of `METRICS` and of count_sum, and validation_elbo,
-        validation_reconstruction, validation_divergence (NaN without validation cells).
-    best_epoch : int
-        From 1.
-    """
-
-    weights: list[np.ndarray]
-    history: pd.DataFrame
-    best_epoch: int
 
 
 class Packer:
@@ -168,6 +148,13 @@ class Trainer:
             Decides starting weights, batches and noise.
         on_epoch : callable, optional
             Called with (epoch, validation ELBO).
+
+        Returns
+        -------
+        Fitted
+            The best epoch is that of the highest validation ELBO, the last without validation cells. Its history has
+            one row an epoch: epoch, seconds, means over cells of `METRICS` and of count_sum, and validation_elbo,
+            validation_reconstruction, validation_divergence (NaN without validation cells).
 
         Raises
         ------
