@@ -77,7 +77,7 @@ def _evaluate_now(options: argparse.Namespace, progress: Progress, written: list
     if options.figure is not None:
         _draw(table, options.figure)
         written.append(options.figure)
-    progress.__exit__()
+    progress.end()
     print_notes(matrix.notes)
     for line in _lines_of(table):
         print(line)

@@ -96,7 +96,7 @@ def _impute_now(options: argparse.Namespace, progress: Progress, written: list[P
             files.aside(options.report).write_text(page, encoding="utf-8")
             files.publish()
         written.append(options.report)
-    progress.__exit__()
+    progress.end()
     print_notes(matrix.notes + filled.notes)
     print(f"method: {filled.choice.label} ({filled.choice.method}); {filled.choice.reason}")
     if held_out is not None:

@@ -36,6 +36,10 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Say no more, and clear the line, so that results can be printed."""
         self._ended.set()
         with self._lock:
             if self._shown and self._terminal and self._stage:

@@ -92,7 +92,7 @@ def _train_now(options: argparse.Namespace, progress: Progress, written: list[Pa
     progress(f"writing {options.output}")
     save_model(model, options.output)
     written.append(options.output)
-    progress.__exit__()
+    progress.end()
     print_notes(matrix.notes + notes)
     print(describe(load_model(options.output)))  # as it is on disk
     print(f"wrote {options.output}")
