@@ -425,9 +425,9 @@ def _batches(options: argparse.Namespace) -> None:
 
 
 def _batch(options: argparse.Namespace) -> None:
-    for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA"):  # before any library that reads them is imported
-        os.environ[f"{name}_NUM_THREADS"] = "1"
-    os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    from reproduce.machine import thread_limits
+
+    os.environ |= thread_limits(1)  # before any library that reads them is imported
     from reproduce.experiments import ResultsStore
     from reproduce.experiments.batches import read_batch, run_batch
 

@@ -23,6 +23,8 @@ import time
 import traceback
 from dataclasses import dataclass
 
+from reproduce.machine import processor_name
+
 #: Whether a process is copied for each request.
 COPIES = sys.platform == "linux"
 #: Genes whose hidden entries are scored; enough for a mean, and quick.
@@ -152,12 +154,7 @@ def _met_by_copy(request: dict, held: float) -> dict:
 
 def machine() -> str:
     """This machine in words: processor, cores, system."""
-    name = platform.processor() or platform.machine()
-    if sys.platform == "linux":
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            found = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))]
-        name = found[0] if found else platform.machine()
-    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
+    return f"{processor_name()}, {os.cpu_count()} cores, {platform.system()}"
 
 
 def main(modules: list[str]) -> None:

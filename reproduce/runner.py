@@ -30,6 +30,7 @@ import yaml
 
 from reproduce.errors import ConfigError
 from reproduce.files import naming, write_json, write_text
+from reproduce.machine import thread_limits, usable_cores
 
 CELL_TIMEOUT = 4 * 3600  # seconds; the longest cell of the full preset takes under an hour on two cores
 HEARTBEAT = 30.0  # seconds between lines that say only that a run is still alive
@@ -364,7 +365,7 @@ class RunSettings:
 
 def default_jobs() -> int:
     """Cores that this process may use, at most four: the graph is no wider."""
-    return min(4, _cores())
+    return min(4, usable_cores())
 
 
 def run_notebooks(
@@ -740,11 +741,7 @@ def code_hash(package: Path | None = None) -> str:
 
 
 def _worker_environment(jobs: int) -> dict[str, str]:
-    threads = str(max(1, _cores() // jobs))
-    environment = dict(os.environ)
-    for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA"):
-        environment[f"{name}_NUM_THREADS"] = threads
-    environment |= {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads}
+    environment = dict(os.environ) | thread_limits(max(1, usable_cores() // jobs))
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Else the first of several notebooks would claim all memory of a graphics card.
     environment.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
@@ -761,10 +758,6 @@ def _recorded(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _digest(value: Any) -> str:

@@ -15,6 +15,7 @@ import pytest
 
 from reproduce import cli, files, runner
 from reproduce.errors import ConfigError
+from reproduce.machine import usable_cores
 
 PARAMETERS = "results_folder: str = '.'  # where tables go\nn_splits: int = 2  # donor splits"
 
@@ -198,7 +199,7 @@ def test_parameters_and_threads_reach_the_notebook(mixed):
     _, build, _, _ = mixed
     assert (build / "results" / "a.txt").read_text() == "7"
     executed = nbformat.read(build / "notebooks" / "01_works.ipynb", as_version=4)
-    threads = max(1, runner._cores() // 3)
+    threads = max(1, usable_cores() // 3)
     assert f"threads {threads}" in json.dumps(executed)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from importlib import metadata
-from pathlib import Path
+
+from reproduce.machine import processor_name, usable_cores
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "tensorflow", "keras")
 
@@ -29,21 +29,11 @@ def describe_machine() -> dict[str, object]:
     ]
     unique = [pool for place, pool in enumerate(blas) if pool not in blas[:place]]
     return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": processor_name(),
+        "cores": usable_cores(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
         "blas": unique,
     }
-
-
-def _processor() -> str:
-    """The processor's name as far as the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        named = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(encoding="utf-8"), re.MULTILINE)
-        if named:
-            return " ".join(named[1].split())
-    return platform.processor() or platform.machine()

@@ -17,6 +17,7 @@ import numpy as np
 from reproduce import one_fit
 from reproduce.errors import ReproduceError
 from reproduce.imputers import METHODS
+from reproduce.machine import thread_limits
 
 if TYPE_CHECKING:
     from reproduce.experiments.scaling import Point
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 #: Methods that train a network: their processes import TensorFlow.
 NETWORK_METHODS = ("pmi", "pmi_tuned", "best", "gain", "gain_mse")
 TISSUES = ("Lung", "Colon - Transverse")
-_THREADS = (
-    *(f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA")),
-    "VECLIB_MAXIMUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
-)  # fmt: skip
 
 
 def simulated_rows(n_samples: int, n_genes: int, seed: int) -> dict[str, np.ndarray]:
@@ -132,6 +129,6 @@ def one_thread() -> dict[str, str]:
     """The environment of a process that computes with one thread and on no graphics card."""
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    return dict(os.environ) | dict.fromkeys(_THREADS, "1") | {
-        "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path,
+    return dict(os.environ) | thread_limits(1) | {
+        "VECLIB_MAXIMUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path,
     }  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from reproduce.errors import ConfigError
+from reproduce.machine import usable_cores
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
@@ -60,4 +61,4 @@ def n_workers(n_jobs: int) -> int:
         raise ConfigError(f"n_jobs is {n_jobs!r}; give the number of worker processes, or -1 for one a core.")
     if n_jobs > 0:
         return n_jobs
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return usable_cores()
