@@ -74,13 +74,17 @@ def parsed(source: str) -> tuple[str, frozenset[str]]:
 
 
 @cache
-def code_fingerprint(module: str) -> str:
+def code_fingerprint(module: str, core: tuple[str, ...] | None = None, aside: frozenset[str] = frozenset()) -> str:
     """Digest of all code of this package that a method's results rest on.
 
     Parameters
     ----------
     module : str
         The method's module, such as "reproduce.imputers.knn".
+    core : tuple of str, optional
+        What a result rests on besides; `CORE` if not given.
+    aside : frozenset of str, optional
+        Modules that change no number, besides `NOT_NUMERIC`.
 
     Returns
     -------
@@ -92,10 +96,15 @@ def code_fingerprint(module: str) -> str:
         path = _path(name)
         return None if path is None else parsed(path.read_text(encoding="utf-8"))
 
-    return fingerprint_of(module, here)
+    return fingerprint_of(module, here, core, aside)
 
 
-def fingerprint_of(module: str, modules: Callable[[str], tuple[str, frozenset[str]] | None]) -> str:
+def fingerprint_of(
+    module: str,
+    modules: Callable[[str], tuple[str, frozenset[str]] | None],
+    core: tuple[str, ...] | None = None,
+    aside: frozenset[str] = frozenset(),
+) -> str:
     """As `code_fingerprint`, of code that lies elsewhere, such as in an older commit.
 
     Parameters
@@ -104,6 +113,8 @@ def fingerprint_of(module: str, modules: Callable[[str], tuple[str, frozenset[st
         The method's module.
     modules : callable
         Gives for a name what `parsed` gives for that module's source; None if there is no such module.
+    core, aside
+        As there.
 
     Returns
     -------
@@ -111,10 +122,10 @@ def fingerprint_of(module: str, modules: Callable[[str], tuple[str, frozenset[st
         12 hexadecimal digits.
     """
     seen: dict[str, str] = {}
-    waiting = [module, *CORE]
+    waiting = [module, *(CORE if core is None else core)]
     while waiting:
         name = waiting.pop()
-        if name in seen or name in NOT_NUMERIC or (found := modules(name)) is None:
+        if name in seen or name in NOT_NUMERIC | aside or (found := modules(name)) is None:
             continue
         seen[name], imported = found
         waiting += imported

@@ -18,9 +18,9 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from reproduce.errors import ConfigError
+from reproduce.experiments.runs import Run
 from reproduce.single_cell.counts import CountData, log_normalised
 from reproduce.single_cell.grid import fitted
-from reproduce.single_cell.runs import Run
 
 #: Methods by name: what a reader calls them.
 CLUSTERINGS = {

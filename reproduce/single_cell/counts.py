@@ -14,6 +14,7 @@ Sources by name:
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,6 +62,15 @@ class CountData:
     def n_labels(self) -> int:
         """Kinds of cell."""
         return len(set(self.labels) - {""})
+
+    def fingerprint(self) -> str:
+        """Digest of counts, names and labels."""
+        digest = hashlib.sha256()
+        for part in (self.counts.data, self.counts.indices, self.counts.indptr):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        for names in (self.genes, self.labels):
+            digest.update("\0".join(map(str, names)).encode())
+        return digest.hexdigest()[:12]
 
     def rows(self, index: np.ndarray) -> CountData:
         """Some of the cells."""

@@ -22,9 +22,9 @@ from scipy.special import xlogy
 from sklearn.neighbors import NearestNeighbors
 
 from reproduce.errors import ConfigError
+from reproduce.experiments.runs import Run
 from reproduce.single_cell.counts import CountData, divide, log_normalised, thin
 from reproduce.single_cell.likelihoods import LIKELIHOODS
-from reproduce.single_cell.runs import Run
 
 LIBRARY_MEAN = "library_mean"
 RIVALS = {
@@ -69,7 +69,6 @@ def denoising_runs(
         Run(
             denoising_rows,
             {"method": method, "seed": seed, **shared, **(training if method in LIKELIHOODS else {})},
-            rests_on="reproduce.imputers.gaussian" if method == "gaussian" else "",
         )
         for method in methods
         for seed in range(n_seeds)

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from reproduce.experiments.runs import Run
 from reproduce.single_cell.counts import CountData, divide
 from reproduce.single_cell.estimators import CountAutoencoder, CountGMVAE, CountVAE
 from reproduce.single_cell.likelihoods import LIKELIHOODS
-from reproduce.single_cell.runs import Run
 
 MODELS = {"vae": CountVAE, "gmvae": CountGMVAE}
 #: Ways to make rates of a decoder's outputs a, each with one thing more than the one before.

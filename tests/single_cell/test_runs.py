@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from reproduce.errors import ConfigError
+from reproduce.experiments import runs
 from reproduce.plots import single_cell_plots
-from reproduce.single_cell import clustering, denoising, grid, runs
+from reproduce.single_cell import clustering, denoising, grid
 from reproduce.single_cell.counts import simulated_counts
 from reproduce.single_cell.denoising import denoising_rows, denoising_runs, deviance
 from reproduce.single_cell.likelihoods import LIKELIHOODS

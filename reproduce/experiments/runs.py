@@ -1,4 +1,4 @@
-"""Keeps what single runs give, in parallel, in one CSV a question; never knows what a run computes."""
+"""Keeps what a companion study's runs give, in parallel, one CSV a question; never knows what a run computes."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
-import numpy as np
 import pandas as pd
 
-from reproduce.experiments.provenance import ROOT, parsed
-from reproduce.experiments.provenance import code_fingerprint as method_fingerprint
+from reproduce.experiments.provenance import code_fingerprint
 from reproduce.experiments.workers import in_workers
 from reproduce.files import write_table
-from reproduce.single_cell.counts import CountData
 
 IDENTITY = "run_id"
-#: Not on the way of any number.
-_ASIDE = ("benchmark.py",)
+#: How runs are kept and handed out changes no number.
+_ASIDE = frozenset({"reproduce.experiments.runs", "reproduce.experiments.workers", "reproduce.machine"})
+
+
+class Fingerprinted(Protocol):
+    """Data that can tell whether they are the same."""
+
+    def fingerprint(self) -> str:
+        """Digest of all that a result can rest on."""
 
 
 @dataclass(frozen=True)
@@ -30,31 +35,30 @@ class Run:
     Attributes
     ----------
     work : callable
-        ``work(data, **arguments)`` gives a DataFrame; a function of a module.
+        ``work(data, **arguments)`` gives a DataFrame; without data ``work(**arguments)``. A function of a module.
     arguments : mapping
         Plain values.
-    rests_on : str, optional
-        A module outside this package that the result rests on as well.
     """
 
     work: Callable[..., pd.DataFrame]
     arguments: Mapping[str, object]
-    rests_on: str = ""
 
-    def run_id(self, fingerprint: str) -> str:
-        """Identity of the result by the present code on the data with the given fingerprint."""
-        code = [code_fingerprint(), method_fingerprint(self.rests_on) if self.rests_on else ""]
-        content = [self.work.__module__, self.work.__name__, dict(self.arguments), fingerprint, code]
+    def run_id(self, of_data: str) -> str:
+        """Identity of the result: by the work's module and all of this package that it imports, on these data."""
+        code = code_fingerprint(self.work.__module__, core=(), aside=_ASIDE)
+        content = [self.work.__module__, self.work.__name__, dict(self.arguments), of_data, code]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def run_all(runs: Sequence[Run], data: CountData | None, folder: str | Path, name: str, n_jobs: int = 1):
+def run_all(
+    runs: Sequence[Run], data: Fingerprinted | None, folder: str | Path, name: str, n_jobs: int = 1
+) -> pd.DataFrame:
     """The rows of every run; what ``folder/name.csv`` holds already, made by the same code of the same data, is kept.
 
     Parameters
     ----------
     runs : sequence of Run
-    data : CountData or None
+    data : object with a method ``fingerprint``, or None
         What every run gets first; None for runs that draw their own.
     folder : path-like
     name : str
@@ -73,8 +77,8 @@ def run_all(runs: Sequence[Run], data: CountData | None, folder: str | Path, nam
         If a run failed, after all others have been run and kept.
     """
     path = Path(folder) / f"{name}.csv"
-    fingerprint = "" if data is None else fingerprint_of(data)
-    wanted = {run.run_id(fingerprint): run for run in runs}
+    of_data = "" if data is None else data.fingerprint()
+    wanted = {run.run_id(of_data): run for run in runs}
     kept = _read(path) if path.exists() else pd.DataFrame({IDENTITY: []})
     kept = kept[kept[IDENTITY].isin(list(wanted))]
     todo = [(key, run) for key, run in wanted.items() if key not in set(kept[IDENTITY])]
@@ -99,29 +103,10 @@ def _read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={IDENTITY: str})
 
 
-def _run(data: CountData | None, item: tuple[str, Run]) -> list[tuple[str, pd.DataFrame | str]]:
+def _run(data: Fingerprinted | None, item: tuple[str, Run]) -> list[tuple[str, pd.DataFrame | str]]:
     key, run = item
     given = [] if data is None else [data]
     try:
         return [(key, run.work(*given, **run.arguments))]
     except Exception as error:  # what one run raises must not lose the others
         return [(key, f"{run.work.__name__} with {dict(run.arguments)}: {type(error).__name__}: {error}")]
-
-
-@cache
-def code_fingerprint() -> str:
-    """Digest of the code of this package; wording does not count."""
-    paths = [path for path in sorted((ROOT / "single_cell").glob("*.py")) if path.name not in _ASIDE]
-    paths += [ROOT / "models" / "layers.py"]
-    sources = [parsed(path.read_text(encoding="utf-8"))[0] for path in paths]
-    return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:12]
-
-
-def fingerprint_of(data: CountData) -> str:
-    """Digest of counts, names and labels."""
-    digest = hashlib.sha256()
-    for part in (data.counts.data, data.counts.indices, data.counts.indptr):
-        digest.update(np.ascontiguousarray(part).tobytes())
-    for names in (data.genes, data.labels):
-        digest.update("\0".join(map(str, names)).encode())
-    return digest.hexdigest()[:12]
