@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reproduce.errors import DataFormatError
+from reproduce.matrices._h5ad_inspection import inspected
 from reproduce.matrices._parquet import _first_line
 from reproduce.matrices._text import Table
 
@@ -44,6 +45,9 @@ class H5adForm:
 def read_h5ad(data: bytes, path: Path, layer: str | None = None) -> tuple[Table, H5adForm, pd.DataFrame]:
     """Read a matrix and the table of its samples from a file's bytes.
 
+    Another process walks through the file first, since the HDF5 library can hang or crash on a damaged one; see
+    `reproduce.matrices._h5ad_inspection`.
+
     Parameters
     ----------
     data : bytes
@@ -59,10 +63,11 @@ def read_h5ad(data: bytes, path: Path, layer: str | None = None) -> tuple[Table,
     DataFrame (n_samples, n_columns)
         `obs`.
     """
-    import h5py
-
     if not data.startswith(_MAGIC):
         raise DataFormatError(f"{path}: this is not an .h5ad file; get it again, or check its name")
+    with inspected(data, path, layer):  # takes no longer than these imports
+        import anndata.io  # noqa: F401
+        import h5py
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
             key = _key(file, layer, path)
