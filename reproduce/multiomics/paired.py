@@ -433,7 +433,7 @@ def _numbers(table: pd.DataFrame, layer: str, unit: str) -> pd.DataFrame:
 
 
 def _objects(names: pd.Index) -> pd.Index:
-    return pd.Index(names.astype(str), dtype=object)
+    return pd.Index(names.astype(str), dtype=object).rename(None)
 
 
 def _most_variable(table: pd.DataFrame, n: int) -> pd.DataFrame:
