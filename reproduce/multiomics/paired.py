@@ -115,7 +115,7 @@ class PairedOmics:
         labels = clusters.loc[samples]
         if labels.isna().any():
             raise DataFormatError(f"Sample {labels.index[labels.isna()][0]} has no cluster; name it or leave it out.")
-        obs = pd.DataFrame({"cluster": labels.astype(str).astype(object)}, index=samples.astype(str).astype(object))
+        obs = pd.DataFrame({"cluster": labels.astype(str).astype(object)}, index=_objects(samples))
         data = AnnData(checked["mRNA"].to_numpy(), obs=obs, var=pd.DataFrame(index=_objects(mRNA.columns)))
         for layer in set(checked) - {"mRNA"}:
             data.obsm[layer] = checked[layer].set_axis(data.obs_names, axis=0)
