@@ -1,0 +1,219 @@
+"""Runs of the study of artificial samples: generators against references, on real data or simulated; draws nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from reproduce.errors import ConfigError
+from reproduce.experiments.runs import Run
+from reproduce.multiomics.paired import PairedOmics, divide
+from reproduce.sample_generation.fidelity import fidelity
+from reproduce.sample_generation.gans import ClassGAN, ConditionalWGAN
+from reproduce.sample_generation.generators import GaussianGenerator, SampleGenerator, SmoteGenerator, spread
+from reproduce.sample_generation.usefulness import balanced_accuracy, made_rare
+
+GENERATORS: dict[str, type[SampleGenerator]] = {
+    "gaussian": GaussianGenerator,
+    "smote": SmoteGenerator,
+    "gan": ClassGAN,
+    "wgan_gp": ConditionalWGAN,
+}
+#: What needs no generator: the training samples as they are, and with each gene shuffled within its class.
+COPIES, SHUFFLED = "copies", "shuffled"
+REFERENCES = (COPIES, SHUFFLED)
+#: Ways to meet a rare class without a generator.
+NOTHING, WEIGHTS, REPEATS, ALL_REAL = "nothing", "weights", "repeats", "all_real"
+REMEDIES = (NOTHING, WEIGHTS, REPEATS, ALL_REAL)
+NETWORKS = ("gan", "wgan_gp")
+
+
+# --- fidelity ---
+
+
+def fidelity_runs(
+    methods: Iterable[str], n_seeds: int, *, layer: str, n_features: int, epochs: int, hidden_units: int
+) -> list[Run]:
+    """Each method on divisions of the samples by seeds 0, 1, …"""
+    shared = {"layer": layer, "n_features": n_features}
+    return [
+        Run(fidelity_row, {"method": method, "seed": seed, **shared, **_budget(method, epochs, hidden_units)})
+        for method in _known(methods, (*GENERATORS, *REFERENCES))
+        for seed in range(n_seeds)
+    ]
+
+
+def fidelity_row(
+    data: PairedOmics, *, method: str, seed: int, layer: str, n_features: int, **parameters: int
+) -> pd.DataFrame:
+    """All scores of one method on one division: half of each class trains, half is compared with."""
+    halves = _Halves(data, seed, layer, n_features)
+    began = time.perf_counter()
+    artificial, classes = _drawn(method, halves.train, halves.train_classes, seed, parameters)
+    seconds = time.perf_counter() - began
+    test = (halves.test, halves.test_classes)
+    scores = fidelity(halves.train, halves.test, artificial, halves.test_classes, classes, seed)
+    scores["balanced_accuracy"] = balanced_accuracy(artificial, classes, *test)
+    return pd.DataFrame([{
+        "method": method, "seed": seed, "n_train": len(halves.train), "n_test": len(halves.test),
+        "n_features": halves.train.shape[1], "smallest_class": int(np.unique(halves.train_classes, return_counts=True)[1].min()),
+        "seconds": seconds, **scores,
+    }])  # fmt: skip
+
+
+def map_runs(methods: Sequence[str], *, layer: str, n_features: int, epochs: int, hidden_units: int) -> list[Run]:
+    """Samples of each method of one division on the plane of the real ones."""
+    shared = {"seed": 0, "layer": layer, "n_features": n_features}
+    return [
+        Run(map_rows, {"method": method, **shared, **_budget(method, epochs, hidden_units)})
+        for method in _known(methods, (*GENERATORS, *REFERENCES))
+    ]
+
+
+def map_rows(
+    data: PairedOmics, *, method: str, seed: int, layer: str, n_features: int, **parameters: int
+) -> pd.DataFrame:
+    """Test and artificial samples on the training samples' first two principal components.
+
+    Returns
+    -------
+    DataFrame
+        One row a sample: method, part ("test" or "artificial"), class, x, y, and the shares of variance of the two.
+    """
+    halves = _Halves(data, seed, layer, n_features)
+    artificial, classes = _drawn(method, halves.train, halves.train_classes, seed, parameters)
+    _, values, axes = np.linalg.svd(halves.train - halves.train.mean(axis=0), full_matrices=False)
+    shares = values[:2] ** 2 / (values**2).sum()
+    parts = [
+        pd.DataFrame(X @ axes[:2].T, columns=["x", "y"]).assign(part=part, **{"class": of})
+        for part, X, of in (("test", halves.test, halves.test_classes), ("artificial", artificial, classes))
+    ]
+    return pd.concat(parts, ignore_index=True).assign(method=method, x_share=shares[0], y_share=shares[1])
+
+
+# --- a rare class ---
+
+
+def rare_runs(
+    methods: Iterable[str],
+    n_seeds: int,
+    *,
+    frequent: str,
+    rare: str,
+    ratio: int,
+    layer: str,
+    n_features: int,
+    epochs: int,
+    hidden_units: int,
+) -> list[Run]:
+    """Each remedy for a class of 1 : `ratio`, on divisions of the samples by seeds 0, 1, …"""
+    shared = {"frequent": frequent, "rare": rare, "ratio": ratio, "layer": layer, "n_features": n_features}
+    return [
+        Run(rare_row, {"method": method, "seed": seed, **shared, **_budget(method, epochs, hidden_units)})
+        for method in _known(methods, (*GENERATORS, *REMEDIES))
+        for seed in range(n_seeds)
+    ]
+
+
+def rare_row(
+    data: PairedOmics,
+    *,
+    method: str,
+    seed: int,
+    frequent: str,
+    rare: str,
+    ratio: int,
+    layer: str,
+    n_features: int,
+    **parameters: int,
+) -> pd.DataFrame:
+    """Balanced accuracy on real test samples of a classifier that met the rare class by one remedy."""
+    data = data.rows(np.flatnonzero(np.isin(data.clusters, [frequent, rare])))
+    halves = _Halves(data, seed, layer, n_features)
+    kept = made_rare(halves.train_classes, frequent, rare, ratio, seed)
+    X, y = halves.train[kept], halves.train_classes[kept]
+    n_rare = int((y == rare).sum())
+    missing = len(y) - 2 * n_rare
+    began = time.perf_counter()
+    if method == ALL_REAL:
+        X, y = halves.train, halves.train_classes
+    elif method == REPEATS:
+        again = np.random.default_rng([seed, 21]).choice(np.flatnonzero(y == rare), missing)
+        X, y = np.vstack([X, X[again]]), np.concatenate([y, y[again]])
+    elif method in GENERATORS:
+        generator = _generator(method, seed, parameters).fit(X, y)
+        more, of = generator.sample(missing, rare, random_state=seed)
+        X, y = np.vstack([X, more]), np.concatenate([y, of])
+    seconds = time.perf_counter() - began
+    weighted = method in (WEIGHTS, ALL_REAL)
+    score = balanced_accuracy(X, y, halves.test, halves.test_classes, weighted=weighted)
+    return pd.DataFrame([{
+        "method": method, "seed": seed, "frequent": frequent, "rare": rare, "ratio": ratio, "n_rare": n_rare,
+        "n_frequent": int((halves.train_classes == frequent).sum()), "seconds": seconds, "balanced_accuracy": score,
+    }])  # fmt: skip
+
+
+def two_most_frequent(data: PairedOmics) -> tuple[str, str]:
+    """The two largest classes, the largest first."""
+    names, counts = np.unique(data.clusters, return_counts=True)
+    if len(names) < 2:
+        raise ConfigError(f"{data.name} has one class, {names[0]}; a rare class needs another beside it.")
+    return tuple(str(name) for name in names[np.argsort(-counts, kind="stable")[:2]])
+
+
+# --- what they share ---
+
+
+class _Halves:
+    """A division: the most variable features of the training half, standardised by it.
+
+    Attributes
+    ----------
+    train, test : ndarray (n_samples, n_features)
+    train_classes, test_classes : ndarray of str
+    """
+
+    def __init__(self, data: PairedOmics, seed: int, layer: str, n_features: int):
+        values, classes = data.layer(layer).to_numpy(float), data.clusters
+        train, test = divide(classes, seed)
+        if n_features > 0:
+            kept = np.sort(np.argsort(-values[train].var(axis=0), kind="stable")[:n_features])
+            values = values[:, kept]
+        center, scale = values[train].mean(axis=0), spread(values[train])
+        self.train, self.test = ((values[part] - center) / scale for part in (train, test))
+        self.train_classes, self.test_classes = classes[train], classes[test]
+
+
+def _drawn(method: str, X: np.ndarray, y: np.ndarray, seed: int, parameters: dict) -> tuple[np.ndarray, np.ndarray]:
+    """As many samples of each class as there were to learn from."""
+    if method == COPIES:
+        return X, y
+    if method == SHUFFLED:
+        return _shuffled(X, y, np.random.default_rng([seed, 22])), y
+    artificial, classes = _generator(method, seed, parameters).fit(X, y).sample(len(y), y, random_state=seed)
+    return artificial.to_numpy(), classes
+
+
+def _shuffled(X: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    shuffled = np.empty_like(X)
+    for name in np.unique(y):
+        shuffled[y == name] = rng.permuted(X[y == name], axis=0)
+    return shuffled
+
+
+def _generator(method: str, seed: int, parameters: dict) -> SampleGenerator:
+    return GENERATORS[method](**parameters, **({"random_state": seed} if method in NETWORKS else {}))
+
+
+def _budget(method: str, epochs: int, hidden_units: int) -> dict[str, int]:
+    return {"epochs": epochs, "hidden_units": hidden_units} if method in NETWORKS else {}
+
+
+def _known(methods: Iterable[str], known: Sequence[str]) -> list[str]:
+    methods = list(methods)
+    if unknown := [method for method in methods if method not in known]:
+        raise ConfigError(f"Unknown method {unknown[0]!r}; there are {', '.join(known)}.")
+    return methods
