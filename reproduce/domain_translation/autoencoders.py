@@ -30,15 +30,15 @@ class AlignedAutoencoders(NetworkTranslator):
         Widths of the encoders' hidden layers; the decoders' are the same in reverse.
     source_law, target_law : {"gaussian", "beta"}, default "gaussian"
         Law of a layer's entries; "beta" for beta-values in [0, 1].
-    discriminator_weight : float, default 0.1
+    discriminator_weight : float, default 0.03
         Of the encoders' part in deceiving the discriminator, for all rows; 0 has none.
-    latent_weight : float, default 1.0
+    latent_weight : float, default 0.1
         Of the squared distance of a pair's latents.
     crossed_weight : float, default 1.0
         Of predicting each layer of a pair from the other's latent.
     class_weight : float, default 0.0
         Of telling a pair's class from its latents, linearly; above 0 `fit` needs `clusters`.
-    divergence_weight : float, default 1.0
+    divergence_weight : float, default 0.1
         Of the divergence from the prior.
     dropout, learning_rate, weight_decay, batch_size, epochs, patience, validation_fraction, random_state, verbose
         As of `PerceptronTranslator`.
@@ -54,11 +54,11 @@ class AlignedAutoencoders(NetworkTranslator):
         hidden_units: tuple[int, ...] = (256,),
         source_law: str = "gaussian",
         target_law: str = "gaussian",
-        discriminator_weight: float = 0.1,
-        latent_weight: float = 1.0,
+        discriminator_weight: float = 0.03,
+        latent_weight: float = 0.1,
         crossed_weight: float = 1.0,
         class_weight: float = 0.0,
-        divergence_weight: float = 1.0,
+        divergence_weight: float = 0.1,
         dropout: float = 0.2,
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-2,

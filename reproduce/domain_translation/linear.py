@@ -68,9 +68,9 @@ class PLSTranslator(Translator):
 
     Parameters
     ----------
-    most_components : int, default 20
+    most_components : int, default 60
         The number used is chosen among 1 … this many.
-    n_folds : int, default 4
+    n_folds : int, default 3
         Of the training pairs.
 
     Attributes
@@ -85,7 +85,7 @@ class PLSTranslator(Translator):
     Components are found one after the other, so a fit with many holds all fits with fewer.
     """
 
-    def __init__(self, *, most_components: int = 20, n_folds: int = 4):
+    def __init__(self, *, most_components: int = 60, n_folds: int = 3):
         self.most_components = most_components
         self.n_folds = n_folds
 
