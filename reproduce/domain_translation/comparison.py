@@ -224,8 +224,8 @@ def reliability_runs(methods: Iterable[str], n_seeds: int, **network: object) ->
 
 
 def reliability_rows(data: PairedOmics, *, method: str, n_seeds: int, **network: object) -> pd.DataFrame:
-    """R² of each training on the division of seed 0 (part "training"), of their mean ("mean of trainings"), and the mean
-    correlation over features of what two trainings say ("agreement").
+    """Trainings on the division of seed 0: R² of each (part "training") and of what they say on average ("mean of
+    trainings"), and the mean correlation over features of what two of them say ("agreement").
     """
     train, test = divide(data.clusters, 0, TEST_SHARE)
     layers, samples = layers_of(data), Samples(train, test)

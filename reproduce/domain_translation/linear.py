@@ -68,7 +68,7 @@ class PLSTranslator(Translator):
 
     Parameters
     ----------
-    most_components : int, default 60
+    most_components : int, default 40
         The number used is chosen among 1 … this many.
     n_folds : int, default 3
         Of the training pairs.
@@ -85,7 +85,7 @@ class PLSTranslator(Translator):
     Components are found one after the other, so a fit with many holds all fits with fewer.
     """
 
-    def __init__(self, *, most_components: int = 60, n_folds: int = 3):
+    def __init__(self, *, most_components: int = 40, n_folds: int = 3):
         self.most_components = most_components
         self.n_folds = n_folds
 

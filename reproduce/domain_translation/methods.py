@@ -31,7 +31,7 @@ METHODS = {
 #: Those that are trained, with a seed of their own.
 NETWORKS = ("perceptron", "unaligned", "aligned")
 #: Those that learn from samples of one layer, too.
-READ_UNPAIRED = ("gaussian", "low_rank", "unaligned", "aligned")
+READ_UNPAIRED = ("unaligned", "aligned")
 #: Ways to tie the two auto-encoders, each with one thing more than the one before.
 TIED = {
     "nothing": UNALIGNED,
