@@ -38,9 +38,33 @@ DATA_HELP = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    options = _parser().parse_args(arguments)
+    received: list[int] = []
+    try:
+        _listen(received)
+        return _status(arguments)
+    except KeyboardInterrupt:
+        pass
+    except Exception:  # compiled code that an interrupt meets while it is imported makes another error of it
+        if not received:
+            raise
+    print("interrupted; run the same command again to go on where it stopped", file=sys.stderr)
+    return 130
+
+
+def _listen(received: list[int]) -> None:
+    """Have signals that ask this process to end raise KeyboardInterrupt, and list them."""
+
+    def interrupt(number: int, frame: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+
+
+def _status(arguments: Sequence[str] | None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    signal.signal(signal.SIGTERM, _interrupted)
+    options = _parser().parse_args(arguments)
     try:
         return options.command(options) or 0
     except ReproduceError as error:
@@ -54,13 +78,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"error: {in_words(error)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on where it stopped", file=sys.stderr)
-        return 130
-
-
-def _interrupted(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 # --- what can be asked ---

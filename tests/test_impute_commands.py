@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -162,15 +163,21 @@ def test_killed_at_any_moment_the_output_is_whole_or_absent(folder):
     seconds = time.monotonic() - clock
     whole = {name: Path(name).read_bytes() for name in names}
     given = Path("in.csv").read_bytes()
-    generator = np.random.default_rng(0)
+    generator, ends = np.random.default_rng(0), Counter()
     for number in range(KILLS):
         for name in names:
             Path(name).unlink(missing_ok=True)
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_environment())
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=_environment())
         # every other time late, when files are written
         time.sleep(seconds * (generator.uniform(0, 1.1) if number % 2 else generator.uniform(0.7, 1.1)))
-        process.send_signal((signal.SIGKILL, signal.SIGINT)[number // 2 % 2])
-        process.wait()
+        sent = (signal.SIGKILL, signal.SIGINT)[number // 2 % 2]
+        process.send_signal(sent)
+        said = process.communicate()[1].decode()
+        ends[f"{sent.name}: status {process.returncode}"] += 1
+        if process.returncode == 130:
+            assert said.startswith("interrupted; ") and said.count("\n") == 1
+        else:  # -2: within the interpreter's own first steps, or as Python ends after an interrupt within an import
+            assert process.returncode in (0, -sent), said
         seen = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
         assert seen <= {*names, "in.csv", "samples.csv"}
         assert all(Path(name).read_bytes() == whole[name] for name in seen & set(names))
@@ -178,6 +185,28 @@ def test_killed_at_any_moment_the_output_is_whole_or_absent(folder):
         assert Path("in.csv").read_bytes() == given
     subprocess.run(command, check=True, capture_output=True, env=_environment())
     assert {path.name for path in folder.iterdir()} == {*names, "in.csv", "samples.csv"}  # nothing hidden is left
+    print(f"\n{KILLS} runs ended by a signal: {dict(sorted(ends.items()))}")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ImportError])
+def test_an_interrupt_before_the_command_begins_is_one_line(monkeypatch, capsys, error):
+    def interrupted():
+        if error is KeyboardInterrupt:
+            raise error
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise error from None  # as compiled modules do
+
+    monkeypatch.setattr("reproduce.cli._parser", interrupted)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        assert main([]) == 130
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    said = capsys.readouterr().err
+    assert said.startswith("interrupted; ") and said.count("\n") == 1
 
 
 def _environment() -> dict[str, str]:

@@ -261,9 +261,9 @@ def _known_symbols() -> frozenset[str]:
     known: set[str] = set()
     for name in (PROTEIN_CODING, *GENE_SETS):
         table = gene_set(name).table
-        known.update(symbol.upper() for symbol in table["symbol"])
-        if "former_symbols" in table:
-            known.update(former.upper() for cell in table["former_symbols"] for former in cell.split())
+        columns = [name for name in ("symbol", "former_symbols") if name in table]
+        # as one text, which takes a tenth of the time of one by one
+        known.update(*(" ".join(table[column].tolist()).upper().split() for column in columns))
     return frozenset(known)
 
 
