@@ -19,11 +19,12 @@ from reproduce.errors import ReproduceError
 from reproduce.imputers import METHODS
 from reproduce.machine import thread_limits
 
+# whose processes import TensorFlow; `reproduce.experiments.NETWORKS` are those of the paper alone
+from reproduce.matrices.choice import NETWORKS as NETWORK_METHODS
+
 if TYPE_CHECKING:
     from reproduce.experiments.scaling import Point
 
-#: Methods that train a network: their processes import TensorFlow.
-NETWORK_METHODS = ("pmi", "pmi_tuned", "best", "gain", "gain_mse")
 TISSUES = ("Lung", "Colon - Transverse")
 
 
