@@ -11,6 +11,7 @@ import pandas as pd
 from reproduce.errors import ConfigError
 from reproduce.experiments.runs import Run
 from reproduce.multiomics.paired import PairedOmics, divide
+from reproduce.multiomics.simulator import simulated_omics
 from reproduce.sample_generation.fidelity import fidelity
 from reproduce.sample_generation.gans import ClassGAN, ConditionalWGAN
 from reproduce.sample_generation.generators import GaussianGenerator, SampleGenerator, SmoteGenerator, spread
@@ -29,6 +30,10 @@ REFERENCES = (COPIES, SHUFFLED)
 NOTHING, WEIGHTS, REPEATS, ALL_REAL = "nothing", "weights", "repeats", "all_real"
 REMEDIES = (NOTHING, WEIGHTS, REPEATS, ALL_REAL)
 NETWORKS = ("gan", "wgan_gp")
+#: Where the law is known: other samples of it.
+LAW = "law"
+#: Simulated samples that are compared with as many artificial ones.
+N_COMPARED = 500
 
 
 # --- fidelity ---
@@ -57,11 +62,10 @@ def fidelity_row(
     test = (halves.test, halves.test_classes)
     scores = fidelity(halves.train, halves.test, artificial, halves.test_classes, classes, seed)
     scores["balanced_accuracy"] = balanced_accuracy(artificial, classes, *test)
-    return pd.DataFrame([{
-        "method": method, "seed": seed, "n_train": len(halves.train), "n_test": len(halves.test),
-        "n_features": halves.train.shape[1], "smallest_class": int(np.unique(halves.train_classes, return_counts=True)[1].min()),
-        "seconds": seconds, **scores,
-    }])  # fmt: skip
+    sizes = {"n_train": len(halves.train), "n_test": len(halves.test), "n_features": halves.train.shape[1]}
+    smallest = int(np.unique(halves.train_classes, return_counts=True)[1].min())
+    row = {"method": method, "seed": seed, **sizes, "smallest_class": smallest, "seconds": seconds, **scores}
+    return pd.DataFrame([row])
 
 
 def map_runs(methods: Sequence[str], *, layer: str, n_features: int, epochs: int, hidden_units: int) -> list[Run]:
@@ -92,6 +96,52 @@ def map_rows(
         for part, X, of in (("test", halves.test, halves.test_classes), ("artificial", artificial, classes))
     ]
     return pd.concat(parts, ignore_index=True).assign(method=method, x_share=shares[0], y_share=shares[1])
+
+
+# --- how many samples ---
+
+
+def size_runs(
+    methods: Iterable[str],
+    sizes: Iterable[int],
+    n_seeds: int,
+    *,
+    n_clusters: int,
+    n_features: int,
+    epochs: int,
+    hidden_units: int,
+) -> list[Run]:
+    """Each method on simulated training sets of several sizes, drawn by seeds 0, 1, …"""
+    shared = {"n_clusters": n_clusters, "n_features": n_features}
+    return [
+        Run(
+            size_row,
+            {"method": method, "n_train": int(n), "seed": seed, **shared, **_budget(method, epochs, hidden_units)},
+        )
+        for method in _known(methods, (*GENERATORS, *REFERENCES, LAW))
+        for n in sizes
+        for seed in range(n_seeds)
+    ]
+
+
+def size_row(
+    *, method: str, n_train: int, seed: int, n_clusters: int, n_features: int, **parameters: int
+) -> pd.DataFrame:
+    """Scores of one method that learned from `n_train` simulated mRNA samples, against others of the same law."""
+    n = 2 * N_COMPARED + n_train
+    data = simulated_omics(n, n_clusters, seed=seed)
+    test, spare, train = np.split(np.arange(n), [N_COMPARED, 2 * N_COMPARED])
+    X, y = _standardised(data.layer("mRNA").to_numpy(float), train, n_features), data.clusters
+    began = time.perf_counter()
+    if method == LAW:
+        artificial, classes = X[spare], y[spare]
+    else:
+        # as many as are compared with, so that scores of different sizes differ by what was learned alone
+        artificial, classes = _drawn(method, X[train], y[train], seed, parameters, n=N_COMPARED)
+    seconds = time.perf_counter() - began
+    scores = fidelity(X[train], X[test], artificial, y[test], classes, seed)
+    row = {"method": method, "n_train": n_train, "seed": seed, "n_features": X.shape[1], "seconds": seconds, **scores}
+    return pd.DataFrame([row])
 
 
 # --- a rare class ---
@@ -179,21 +229,28 @@ class _Halves:
     def __init__(self, data: PairedOmics, seed: int, layer: str, n_features: int):
         values, classes = data.layer(layer).to_numpy(float), data.clusters
         train, test = divide(classes, seed)
-        if n_features > 0:
-            kept = np.sort(np.argsort(-values[train].var(axis=0), kind="stable")[:n_features])
-            values = values[:, kept]
-        center, scale = values[train].mean(axis=0), spread(values[train])
-        self.train, self.test = ((values[part] - center) / scale for part in (train, test))
+        values = _standardised(values, train, n_features)
+        self.train, self.test = values[train], values[test]
         self.train_classes, self.test_classes = classes[train], classes[test]
 
 
-def _drawn(method: str, X: np.ndarray, y: np.ndarray, seed: int, parameters: dict) -> tuple[np.ndarray, np.ndarray]:
-    """As many samples of each class as there were to learn from."""
-    if method == COPIES:
-        return X, y
-    if method == SHUFFLED:
-        return _shuffled(X, y, np.random.default_rng([seed, 22])), y
-    artificial, classes = _generator(method, seed, parameters).fit(X, y).sample(len(y), y, random_state=seed)
+def _standardised(values: np.ndarray, train: np.ndarray, n_features: int) -> np.ndarray:
+    """The features of the largest variance among the training samples (0: all), standardised by these."""
+    if n_features > 0:
+        values = values[:, np.sort(np.argsort(-values[train].var(axis=0), kind="stable")[:n_features])]
+    return (values - values[train].mean(axis=0)) / spread(values[train])
+
+
+def _drawn(
+    method: str, X: np.ndarray, y: np.ndarray, seed: int, parameters: dict, n: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """As many samples of each class as there were to learn from, or `n` in their shares."""
+    if method in REFERENCES:
+        made = X if method == COPIES else _shuffled(X, y, np.random.default_rng([seed, 22]))
+        kept = np.random.default_rng([seed, 23]).permutation(len(y))[:n]
+        return made[kept], y[kept]
+    generator = _generator(method, seed, parameters).fit(X, y)
+    artificial, classes = generator.sample(n or len(y), None if n else y, random_state=seed)
     return artificial.to_numpy(), classes
 
 

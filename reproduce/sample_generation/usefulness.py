@@ -52,8 +52,8 @@ def made_rare(y: np.ndarray, frequent: str, rare: str, ratio: int, seed: int) ->
     kept = round(counts[frequent] / ratio)
     if min(counts.values()) == 0 or not 2 <= kept <= counts[rare]:
         raise ConfigError(
-            f"1 : {ratio} cannot be made of {counts[frequent]} samples of {frequent} and {counts[rare]} of {rare}; name "
-            "two classes of the data with more samples, or a smaller ratio."
+            f"1 : {ratio} cannot be made of {counts[frequent]} samples of {frequent} and {counts[rare]} of {rare}; "
+            "name two classes of the data with more samples, or a smaller ratio."
         )
     few = np.random.default_rng([seed, 20]).permutation(np.flatnonzero(y == rare))[:kept]
     return np.sort(np.concatenate([np.flatnonzero(y == frequent), few]))
