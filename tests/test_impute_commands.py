@@ -77,6 +77,9 @@ def test_a_model_fills_other_samples_with_other_gene_order(folder, capsys):
     assert list(filled) == [*frame, "OTHER"]
     assert "ATM" in capsys.readouterr().out
     assert run("impute", "few.csv", "-o", "again.csv", "--model", "model", "--method", "median") == 2
+    assert run("impute", "in.csv", "-o", "own.csv", "--model", "model", "--report", "page.html") == 0
+    for told in (capsys.readouterr().out, Path("page.html").read_text(encoding="utf-8")):
+        assert "fitted to 30 samples of in.csv. If samples of this matrix were among them" in told
 
 
 def test_methods_are_compared_as_table_and_figure(folder, capsys):

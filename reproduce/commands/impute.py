@@ -87,12 +87,16 @@ def _impute_now(options: argparse.Namespace, progress: Progress, written: list[P
     filled = _filled(matrix, covariates, model, options, progress)
     targets = _write_filled(matrix, filled, options, progress)
     written += targets
-    held_out = None
+    held_out, seen = None, ""
     if options.report is not None:
+        if model is not None:
+            from reproduce.matrices.by_model import what_it_has_seen
+
+            seen = what_it_has_seen(model)
         held_out, why = _measured(matrix, filled, model, options, progress)
         progress("drawing the page")
         with staged(options.report.parent) as files:
-            page = _page(matrix, filled, held_out, why, options)
+            page = _page(matrix, filled, held_out, why, seen, options)
             files.aside(options.report).write_text(page, encoding="utf-8")
             files.publish()
         written.append(options.report)
@@ -103,6 +107,7 @@ def _impute_now(options: argparse.Namespace, progress: Progress, written: list[P
         print(
             f"accuracy on {len(held_out.truth):,} hidden known values: R² {held_out.r2:.3f} "
             f"(genes' median {held_out.median_gene_r2:.3f}), RMSE {held_out.rmse:.3f} on the log scale"
+            f"{'. ' if seen else ''}{seen}"
         )
     elif options.report is not None:
         print(f"accuracy: not measured: {why}")
@@ -214,7 +219,9 @@ def _measured(
         return None, str(error)
 
 
-def _page(matrix: Matrix, filled: Filled, held_out: HeldOut | None, why: str, options: argparse.Namespace) -> str:
+def _page(
+    matrix: Matrix, filled: Filled, held_out: HeldOut | None, why: str, seen: str, options: argparse.Namespace
+) -> str:
     from reproduce.matrices.page import PageContent, page_of
 
     settings = {
@@ -239,6 +246,7 @@ def _page(matrix: Matrix, filled: Filled, held_out: HeldOut | None, why: str, op
             not_measured=why,
             seconds=filled.seconds,
             peak_gigabytes=_peak_gigabytes(),
+            seen=seen,
         )
     )
 

@@ -83,3 +83,20 @@ def fill_by_model(model: Model, matrix: Matrix, prepared: Prepared) -> Fill:
         return filled, bounds
 
     return fill
+
+
+def what_it_has_seen(model: Model) -> str:
+    """That accuracy measured on samples of the training is flattered, and what it is on others, where that is known.
+
+    A model keeps no names of its training samples, so it cannot be told whether these are some of them.
+    """
+    told, r2 = model.training, model.metrics.get("r2")
+    count = f"{told['n_samples']:,} samples of {told['source']}" if told.get("source") else "other samples"
+    on_others = "" if r2 is None else (
+        f" On samples that were left out of its training, with {model.metrics['hidden_rate']:.0%} of their entries "
+        f"hidden, its R² was {r2:.3f}."
+    )  # fmt: skip
+    return (
+        f"The model was fitted to {count}. If samples of this matrix were among them, it has seen the hidden values, "
+        f"and this accuracy is too good: it does not tell how well new samples are filled.{on_others}"
+    )

@@ -57,6 +57,8 @@ class PageContent:
     seconds : float
         To fit and fill.
     peak_gigabytes : float
+    seen : str
+        What a model that filled the matrix may have seen of the hidden entries; "" where the method was fitted to it.
     """
 
     source: str
@@ -70,6 +72,7 @@ class PageContent:
     not_measured: str
     seconds: float
     peak_gigabytes: float
+    seen: str = ""
 
 
 def page_of(content: PageContent) -> str:
@@ -127,9 +130,10 @@ def _accuracy(content: PageContent) -> str:
     from reproduce.plots import matrix_plots, new_figure
 
     n_genes = int(result.genes["r2"].notna().sum())
+    how = "the same model filled them from" if content.seen else "the same method with the same settings was fitted to"
     text = (
-        f"<p>{len(result.truth):,} known entries ({result.rate:.0%} of them, drawn at random) were hidden, and the "
-        "same method with the same settings was fitted to what remained. It explains "
+        f"<p>{len(result.truth):,} known entries ({result.rate:.0%} of them, drawn at random) were hidden, and "
+        f"{how} what remained. It explains "
         f"<b>{max(result.r2, 0):.0%}</b> of their variance around each gene's mean (R² {result.r2:.3f}); half of the "
         f"genes are above {result.median_gene_r2:.2f}. The root mean squared error is {result.rmse:.3f} on the log "
         "scale. R² is 1 for the truth, 0 for filling in each gene's mean, and negative for worse.</p>"
@@ -137,6 +141,8 @@ def _accuracy(content: PageContent) -> str:
     figure, axes = new_figure(2, width=4.6, height=3.6)
     matrix_plots.held_out_scatter(result.truth, result.imputed, axes[0])
     parts = ["<h2>How accurate it is</h2>", text]
+    if content.seen:
+        parts.append(f"<p><b>{escape(content.seen)}</b></p>")
     if n_genes:
         matrix_plots.gene_r2_histogram(result.genes["r2"], axes[1])
     else:
