@@ -22,6 +22,7 @@ NAMES = [
     "08_tissues_and_genes",
     "09_your_own_matrix",
     "10_single_cell_vae",
+    "11_sample_generation",
     "14_beyond_the_paper",
     "15_paper_tables",
     "16_claims",

@@ -218,31 +218,38 @@ def m_to_beta(m):
 # --- sources ---
 
 
-def load_paired(which: str | Path = "auto", **options) -> PairedOmics:
+def load_paired(
+    which: str | Path = "auto", *, if_simulated: Mapping[str, object] | None = None, **options: object
+) -> PairedOmics:
     """Paired layers by the name of their source.
 
     Parameters
     ----------
     which : str or path
         See the module's text.
+    if_simulated : mapping, optional
+        Options of `simulator.simulated_omics` (`n_samples`, `n_clusters`, `shares`, `seed`, …) that hold if simulated
+        data are what is taken; for "auto", where they may not be.
     **options
-        For "simulated" those of `simulator.simulated_omics` (`n_samples`, `n_clusters`, `shares`, `seed`, …); for a
-        folder `units`; for "brca" none.
+        For "simulated" those of `simulator.simulated_omics`; for a folder `units`; for "brca" and "auto" none.
 
     Raises
     ------
     ConfigError
-        For a source that there is not.
+        For a source that there is not, or options that it has not.
     DataFormatError
         For files that are not what they should be.
     """
     if which == "auto":
         which = "brca" if _brca_file("mRNA.tsv.gz").is_file() else "simulated"
-        options = options if which == "simulated" else {}
+        if options:
+            raise ConfigError(
+                f"'auto' has no option {next(iter(options))}; give those of simulated data in if_simulated."
+            )
     if which == "simulated":
         from reproduce.multiomics.simulator import simulated_omics
 
-        return simulated_omics(**options)
+        return simulated_omics(**{**(if_simulated or {}), **options})
     if which == "brca":
         if options:
             raise ConfigError(f"The BRCA patients have no options; {', '.join(options)} are of simulated data.")

@@ -14,8 +14,16 @@ import pandas as pd
 from reproduce.hypotheses import corrected_t, holm
 from reproduce.multiomics.paired import PairedOmics
 from reproduce.sample_generation.benchmark import (
-    ALL_REAL, COPIES, GENERATORS, LAW, NETWORKS, NOTHING, REPEATS, SHUFFLED, WEIGHTS,
-)  # fmt: skip
+    ALL_REAL,
+    COPIES,
+    GENERATORS,
+    LAW,
+    NETWORKS,
+    NOTHING,
+    REPEATS,
+    SHUFFLED,
+    WEIGHTS,
+)
 from reproduce.sample_generation.fidelity import SCORES
 
 #: Test over training samples, which the corrected t needs.
@@ -191,7 +199,7 @@ def say_fidelity(table: pd.DataFrame) -> str:
     near = made["distance_ratio"]
     copied = [f"{LABELS[name]} ({near[name]:.2f})" for name in near.index if near[name] < 0.8]
     said += (
-        f" Nearer to training samples than new real ones are (distance, over that of test samples): {', '.join(copied)}."
+        f" Much nearer to training samples than new real ones are (ratio of distances): {', '.join(copied)}."
         if copied
         else " No generator's samples lie much nearer to training samples than new real ones do."
     )
@@ -224,9 +232,9 @@ def say_sizes(table: pd.DataFrame, score: str = "mmd") -> str:
         one = part[part["method"] == method].set_index("n_train")["mean"]
         words.append(f"{LABELS[method]} from {one[few]:.4f} to {one[many]:.4f}")
     said = (
-        f"With {few:,} to {many:,} simulated training samples the {_SHORT[score]} goes, for {', '.join(words)}. The law "
-        "is Gaussian within a class, so the Gaussian is right by construction here: what the others lack is the price of "
-        "not knowing that."
+        f"With {few:,} to {many:,} simulated training samples the {_SHORT[score]} goes, for {', '.join(words)}. The "
+        "law is Gaussian within a class, so the Gaussian is right by construction here: what the others lack is the "
+        "price of not knowing that."
     )
     return said + (f" One draw: {_FEW}." if part["n_seeds"].max() < 2 else "")
 
