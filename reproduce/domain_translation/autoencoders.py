@@ -26,7 +26,7 @@ class AlignedAutoencoders(NetworkTranslator):
     Parameters
     ----------
     latent_size : int, default 32
-    hidden_units : tuple of int, default (256,)
+    hidden_units : tuple of int, default (128,)
         Widths of the encoders' hidden layers; the decoders' are the same in reverse.
     source_law, target_law : {"gaussian", "beta"}, default "gaussian"
         Law of a layer's entries; "beta" for beta-values in [0, 1].
@@ -51,7 +51,7 @@ class AlignedAutoencoders(NetworkTranslator):
         self,
         *,
         latent_size: int = 32,
-        hidden_units: tuple[int, ...] = (256,),
+        hidden_units: tuple[int, ...] = (128,),
         source_law: str = "gaussian",
         target_law: str = "gaussian",
         discriminator_weight: float = 0.03,

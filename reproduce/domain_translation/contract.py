@@ -32,7 +32,7 @@ class LayerScale:
     names : ndarray of str (n_features,) or None
         None where the layer came without names.
     center, scale : ndarray of float64 (n_features,)
-        The scale of a constant feature is 1.
+        The scale of a constant feature is 0: it is standardised to 0, and restored as its constant.
     """
 
     role: str
@@ -67,7 +67,7 @@ class LayerScale:
 
     def standardised(self, X: pd.DataFrame | np.ndarray) -> np.ndarray:
         """Checked values in units of the fitted standard deviation, from the fitted mean."""
-        return (self.checked(X) - self.center) / self.scale
+        return (self.checked(X) - self.center) / np.where(self.scale > 0, self.scale, 1.0)
 
     def restored(self, Z: np.ndarray, like: pd.DataFrame | np.ndarray) -> pd.DataFrame | np.ndarray:
         """Standardised values in the layer's own unit; a DataFrame with the samples of `like` if that is one."""
@@ -93,12 +93,11 @@ def scale_of(role: str, *parts: pd.DataFrame | np.ndarray | None) -> LayerScale:
     if names is not None and (twice := first.columns[first.columns.duplicated()]).size:
         raise DataFormatError(f"Feature {twice[0]!r} of the {role} layer occurs twice; give every feature once.")
     values = as_values(first, role)
-    ones = np.ones(values.shape[1])
-    unscaled = LayerScale(role, names, ones * 0.0, ones)
+    unscaled = LayerScale(role, names, np.zeros(values.shape[1]), np.ones(values.shape[1]))
     whole = np.concatenate([values, *(unscaled.checked(part) for part in others)])
     spread = whole.std(axis=0)
     constant = spread <= 1e-12 * np.maximum(1.0, np.abs(whole).max(axis=0, initial=0.0))
-    return LayerScale(role, names, whole.mean(axis=0), np.where(constant, 1.0, spread))
+    return LayerScale(role, names, whole.mean(axis=0), np.where(constant, 0.0, spread))
 
 
 def as_values(X: pd.DataFrame | np.ndarray, role: str) -> np.ndarray:

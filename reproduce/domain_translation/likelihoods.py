@@ -77,13 +77,13 @@ class BetaLaw:
 
     def mean(self, outputs: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
         """Standardised mean (n_samples, n_features)."""
-        return (tf.sigmoid(self._logit(outputs, scale)) - scale[0]) / scale[1]
+        return tf.math.divide_no_nan(tf.sigmoid(self._logit(outputs, scale)) - scale[0], scale[1])
 
     @staticmethod
     def _moments(scale: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # a constant feature comes with a standard deviation of 1, more than any beta-value can have
+        # a constant feature comes with a standard deviation of 0, and a Beta law has none of that
         center = tf.clip_by_value(scale[0], EDGE, 1.0 - EDGE)
-        return center, tf.minimum(tf.square(scale[1]), 0.9 * center * (1.0 - center))
+        return center, tf.clip_by_value(tf.square(scale[1]), EDGE**2, 0.9 * center * (1.0 - center))
 
     def _logit(self, outputs: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
         center, variance = self._moments(scale)

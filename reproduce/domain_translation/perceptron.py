@@ -12,7 +12,7 @@ class PerceptronTranslator(NetworkTranslator):
 
     Parameters
     ----------
-    hidden_units : tuple of int, default (256,)
+    hidden_units : tuple of int, default (128,)
     dropout : float, default 0.2
         Fraction of the inputs that a training step hides.
     learning_rate : float, default 1e-3
@@ -31,7 +31,7 @@ class PerceptronTranslator(NetworkTranslator):
     def __init__(
         self,
         *,
-        hidden_units: tuple[int, ...] = (256,),
+        hidden_units: tuple[int, ...] = (128,),
         dropout: float = 0.2,
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-2,
