@@ -23,6 +23,7 @@ NAMES = [
     "09_your_own_matrix",
     "10_single_cell_vae",
     "11_sample_generation",
+    "12_domain_translation",
     "14_beyond_the_paper",
     "15_paper_tables",
     "16_claims",

@@ -196,7 +196,7 @@ def feature_table(rows: pd.DataFrame) -> pd.DataFrame:
     return wide.reset_index().rename_axis(columns=None)
 
 
-def say_features(features: pd.DataFrame, rows: pd.DataFrame) -> str:
+def say_features(features: pd.DataFrame) -> str:
     """For how many features auto-encoders are better, and which features no method translates."""
     methods = [name for name in METHODS if name in features]
     if features.empty:
@@ -213,7 +213,8 @@ def say_features(features: pd.DataFrame, rows: pd.DataFrame) -> str:
         lost = int((best < 0).sum())
         words.append(
             f"{said} easiest are {enumerated(map(str, top))} (R² up to {best.max():.2f}), hardest "
-            f"{enumerated(map(str, low))} (down to {best.min():.2f}); {lost} of {len(part):,} features are below 0 with every method shown."
+            f"{enumerated(map(str, low))} (down to {best.min():.2f}); {lost} of {len(part):,} features are below 0 "
+            "with every method shown."
         )
     return " ".join(words)
 
