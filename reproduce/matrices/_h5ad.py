@@ -137,9 +137,12 @@ def new_h5ad(values: pd.DataFrame, obs: pd.DataFrame | None) -> bytes:
 
     var = pd.DataFrame(index=pd.Index(values.columns.astype(str), dtype=object))
     obs = pd.DataFrame(index=values.index) if obs is None else obs
-    # As Python's strings: anndata does not write pandas' own.
     obs = obs.set_axis(pd.Index(obs.index.astype(str), dtype=object))
-    obs = obs.astype({name: object for name, kind in obs.dtypes.items() if isinstance(kind, pd.StringDtype)})
+    for name, kind in obs.dtypes.items():
+        if kind.kind == "O":  # text, which may be missing where it is stored as categories
+            column = obs[name].astype("category")
+            # as Python's strings: anndata does not write pandas' own
+            obs[name] = column.cat.rename_categories(pd.Index(column.cat.categories.astype(str), dtype=object))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "new.h5ad"
         AnnData(X=values.to_numpy(), obs=obs, var=var).write_h5ad(path)

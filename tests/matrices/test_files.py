@@ -18,7 +18,7 @@ from scipy import sparse
 
 from reproduce.errors import ConfigError, CovariateError, DataFormatError
 from reproduce.loaders.gene_sets import gene_set
-from reproduce.matrices.files import read_covariates, read_matrix, write_matrix
+from reproduce.matrices.files import read_covariates, read_matrix, write_frame, write_matrix
 
 GENES = list(gene_set("p53").symbols)
 MISSING = ["", "NA", "NaN", "nan", "null", "NULL", "-", ".", "N/A", " ", "None"]
@@ -255,3 +255,13 @@ def test_p53_data_with_holes_come_back(tmp_path, test_data):
     assert any("tissue" in note for note in matrix.notes)
     out = write_matrix(matrix, matrix.values.fillna(7), tmp_path / "out.csv").read_text(encoding="utf-8")
     assert out == "".join(lines).replace(",NA,", ",7,")
+
+
+def test_a_new_h5ad_holds_text_that_is_missing_or_repeated(tmp_path):
+    frame = pd.DataFrame([[1.5, 2.0], [3.0, 4.0], [5.0, 6.5]], index=list("abc"), columns=["TP53", "BAX"])
+    obs = pd.DataFrame(
+        {"tissue": ["lung", "lung", None], "batch": pd.Categorical(["x", None, "x"]), "age": [1.0, np.nan, 3.0]},
+        index=frame.index,
+    )
+    again = read_matrix(write_frame(frame, tmp_path / "new.h5ad", obs=obs)).obs
+    assert again.astype(object).fillna("none").values.tolist() == obs.astype(object).fillna("none").values.tolist()
