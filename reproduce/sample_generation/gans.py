@@ -23,12 +23,13 @@ class _AdversarialGenerator(SampleGenerator):
         for name in ("latent_size", "hidden_units", "batch_size", "epochs", "critic_steps"):
             check_integer(name, getattr(self, name), least=1)
         check_integer("hidden_layers", self.hidden_layers, least=0)
+        check_number("penalty", self.penalty, low=0)
         check_number("learning_rate", self.learning_rate, low=0, open_low=True)
         check_random_state_value(self.random_state)
         check_integer("random_state", self.random_state, least=0)  # it is saved as JSON
         check_choice("verbose", self.verbose, (True, False))
 
-    def _adversarial(self, loss: str, n_classes: int, penalty: float, first_moment: float):
+    def _adversarial(self, loss: str, n_classes: int, first_moment: float):
         """The trainer for this layout."""
         from reproduce.models.training import execution_mode
         from reproduce.sample_generation.adversarial import STEPS_PER_EPOCH, AdversarialSettings, trainer_for
@@ -41,7 +42,7 @@ class _AdversarialGenerator(SampleGenerator):
             hidden_layers=int(self.hidden_layers),
             hidden_units=int(self.hidden_units),
             critic_steps=int(self.critic_steps),
-            penalty=penalty,
+            penalty=float(self.penalty),
             learning_rate=float(self.learning_rate),
             first_moment=first_moment,
         )
@@ -89,7 +90,9 @@ class ClassGAN(_AdversarialGenerator):
         Of generator and critic.
     critic_steps : int, default 1
         For each step of the generator.
-    learning_rate : float, default 2e-4
+    penalty : float, default 0
+        Weight of the critic's gradient penalty (Fedus et al. 2018); 0, as the first GAN has it, has none.
+    learning_rate : float, default 1e-3
         Adam's.
     batch_size : int, default 64
         Drawn with replacement.
@@ -105,7 +108,8 @@ class ClassGAN(_AdversarialGenerator):
         hidden_layers: int = 2,
         hidden_units: int = 128,
         critic_steps: int = 1,
-        learning_rate: float = 2e-4,
+        penalty: float = 0.0,
+        learning_rate: float = 1e-3,
         batch_size: int = 64,
         epochs: int = 40,
         random_state: int = 0,
@@ -115,6 +119,7 @@ class ClassGAN(_AdversarialGenerator):
         self.hidden_layers = hidden_layers
         self.hidden_units = hidden_units
         self.critic_steps = critic_steps
+        self.penalty = penalty
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.epochs = epochs
@@ -122,7 +127,7 @@ class ClassGAN(_AdversarialGenerator):
         self.verbose = verbose
 
     def _trainer(self):
-        return self._adversarial("non_saturating", 0, 0.0, 0.5)
+        return self._adversarial("non_saturating", 0, 0.5)
 
     def _fit(self, X: np.ndarray, codes: np.ndarray) -> None:
         parts = [X[codes == k] for k in range(len(self.classes_))]
@@ -195,12 +200,8 @@ class ConditionalWGAN(_AdversarialGenerator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        check_number("penalty", self.penalty, low=0, open_low=True)
-
     def _trainer(self):
-        return self._adversarial("wasserstein", len(self.classes_), float(self.penalty), 0.0)
+        return self._adversarial("wasserstein", len(self.classes_), 0.0)
 
     def _fit(self, X: np.ndarray, codes: np.ndarray) -> None:
         self.centers_, self.scales_ = X.mean(axis=0), spread(X)
