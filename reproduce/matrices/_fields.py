@@ -135,6 +135,15 @@ def beside_values(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple
     return lead, tail
 
 
+def kept_aside(names: Sequence[str], where: str = "columns") -> str:
+    """A note on columns beside the values."""
+    shown = ", ".join(map(str, names[:8])) + (f" and {len(names) - 8:,} more" if len(names) > 8 else "")
+    return (
+        f"these {where} are kept and not taken for values: {shown}; if they tell of the samples, such as tissue or "
+        "sex, give them in a table by --covariates to have them used"
+    )
+
+
 def _describes(name: str, column: Sequence[str]) -> bool:
     """Whether a column holds nothing but words, and is no gene's: there, words are a fault."""
     return not gene_share([name]) and numeric_share(column) == 0 and not all(map(is_missing, column))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reproduce.errors import DataFormatError
+from reproduce.matrices._fields import kept_aside
 from reproduce.matrices._h5ad_inspection import inspected
 from reproduce.matrices._parquet import _first_line
 from reproduce.matrices._text import Table
@@ -86,6 +87,8 @@ def read_h5ad(data: bytes, path: Path, layer: str | None = None) -> tuple[Table,
     notes = [f"{key} holds the values"] if layer else []
     if sparse:
         notes.append(f"{key} is sparse: what it does not store is zero, and only stored NaN are missing")
+    if len(obs.columns):
+        notes.append(kept_aside(list(obs.columns), "columns of obs"))
     table = Table([str(name) for name in obs.index], genes, values, tuple(notes))
     return table, H5adForm(key, dtype, sparse, data), obs
 

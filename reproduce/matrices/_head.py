@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reproduce.errors import DataFormatError
 from reproduce.matrices._encoding import lines_of
-from reproduce.matrices._fields import UnclosedQuote, beside_values, find_separator, split, words
+from reproduce.matrices._fields import UnclosedQuote, beside_values, find_separator, kept_aside, split, words
 from reproduce.matrices._tokens import is_missing, numeric_share
 
 _PREFERRED = {"csv": b",", "tsv": b"\t", "txt": b"\t", "gct": b"\t"}
@@ -84,7 +84,7 @@ def read_head(text: bytes, path: Path, form: str) -> Head:
     if lead == 0:
         notes.append("there is no column of row names; rows are numbered from 1")
     if beside := header[1:lead] + header[len(header) - tail :]:
-        notes.append(f"these columns are kept and not taken for values: {', '.join(beside)}")
+        notes.append(kept_aside(beside))
     return _checked(Head(separator, header, n_above, 0, lead, tail, min(lead, 1) - 1, short, tuple(notes)), path)
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reproduce.errors import DataFormatError
+from reproduce.matrices._fields import kept_aside
 from reproduce.matrices._text import Table
 
 _MAGIC = b"PAR1"
@@ -76,7 +77,7 @@ def read_parquet(data: bytes, path: Path) -> tuple[Table, ParquetForm]:
     names = table.column_names  # made anew each time it is asked for
     rest = [names[at] for at in lead if at != name_field]
     if rest:
-        notes.append(f"these columns are kept and not taken for values: {', '.join(rest)}")
+        notes.append(kept_aside(rest))
     matrix = _values(table, values, path)
     columns = [names[at] for at in values]
     index_name = names[name_field] if name_field >= 0 else ""
