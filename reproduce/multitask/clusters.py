@@ -16,12 +16,12 @@ def balanced_kmeans(
 ) -> np.ndarray:
     """k-means whose clusters differ in size by one at most.
 
-    Lloyd's iterations in which the assignment, like the means, is exact: the assignment of least squared distances among
-    all with ⌊n/k⌋ or ⌈n/k⌉ points a cluster is a linear assignment problem, since n points must fill all "compulsory"
-    places (⌊n/k⌋ a cluster) and may take one "optional" place a cluster, those left empty going to dummies. Solved by
-    `scipy.optimize.linear_sum_assignment`, in O(n³): made for hundreds of genes. (The package k-means-constrained solves
-    the same problem as a flow with OR-tools, which is larger than all that it would do here.) The best of `n_restarts`
-    starts from points drawn at random is taken.
+    Lloyd's iterations in which the assignment, like the means, is exact: to assign n points at the least squared
+    distances with ⌊n/k⌋ or ⌈n/k⌉ points a cluster is a linear assignment problem, since points must fill all
+    "compulsory" places (⌊n/k⌋ a cluster) and may take one "optional" place a cluster, dummies those left empty. It is
+    solved by `scipy.optimize.linear_sum_assignment`, in O(n³): made for hundreds of genes. (The package
+    k-means-constrained solves the same problem as a flow with OR-tools, which is larger than all that it would do
+    here.) The best of `n_restarts` starts from points drawn at random is taken.
 
     Parameters
     ----------

@@ -42,8 +42,8 @@ class VelocityData:
     cells, factors, genes, tissue_names : ndarray of str
     activities : pair of ndarray of float32 (n_tissues, n_factors, n_genes), or None
         Mean and sum.
-    regulates : ndarray of bool (n_factors, n_genes), optional
-        Which factors regulate a gene; known of simulated cells only.
+    regulation : ndarray of float (n_factors, n_genes), optional
+        Weight with which a factor regulates a gene, 0 if it does not; known of simulated cells only.
     modules : ndarray of int (n_genes,), optional
         Which genes have a programme in common; known of simulated cells only.
     truth : ndarray of float32 (n_cells, n_genes), optional
@@ -59,14 +59,14 @@ class VelocityData:
     genes: np.ndarray
     tissue_names: np.ndarray
     activities: tuple[np.ndarray, np.ndarray] | None = None
-    regulates: np.ndarray | None = field(default=None, repr=False)
+    regulation: np.ndarray | None = field(default=None, repr=False)
     modules: np.ndarray | None = field(default=None, repr=False)
     truth: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def simulated(self) -> bool:
         """Whether a simulator drew them."""
-        return self.regulates is not None
+        return self.regulation is not None
 
     def fingerprint(self) -> str:
         """Digest of values and names."""
@@ -86,7 +86,7 @@ class VelocityData:
         """Some of the genes."""
         activities = None if self.activities is None else tuple(values[:, :, index] for values in self.activities)
         kept = {"velocity": self.velocity[:, index], "genes": self.genes[index], "activities": activities}
-        for name in ("regulates", "truth"):
+        for name in ("regulation", "truth"):
             values = getattr(self, name)
             kept[name] = None if values is None else values[:, index]
         return replace(self, **kept, modules=None if self.modules is None else self.modules[index])
@@ -109,8 +109,8 @@ class VelocityData:
         return self.some_genes(kept)
 
 
-def divide(data: VelocityData, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of training and test cells, `TEST_FRACTION` of each tissue for testing.
+def divide(data: VelocityData, seed: int, fraction: float = TEST_FRACTION) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of training and test cells, a `fraction` of each tissue for testing.
 
     Cells are divided, not pairs of cell and gene: a test cell is one for all genes, so that none trains on a cell
     that another is scored in.
@@ -124,9 +124,9 @@ def divide(data: VelocityData, seed: int) -> tuple[np.ndarray, np.ndarray]:
     parts: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     for tissue, name in enumerate(data.tissue_names):
         order = rng.permutation(np.flatnonzero(data.tissues == tissue))
-        n_test = round(TEST_FRACTION * len(order))
+        n_test = round(fraction * len(order))
         if n_test == 0:
-            raise ConfigError(f"{len(order)} cells of {name} leave none for testing; give 10 at least.")
+            raise ConfigError(f"{len(order)} cells of {name} leave none for testing; give more cells.")
         parts[0].append(order[n_test:])
         parts[1].append(order[:n_test])
     return tuple(np.sort(np.concatenate(part)) for part in parts)
@@ -197,7 +197,7 @@ def velocity_data(
         raise DataFormatError("No factor's expression varies between cells; check that X holds expression.")
     names, expression = names[~flat], expression[:, ~flat]
     one = pd.Series(_ONE_TISSUE, index=adata.obs_names)
-    tissues = (adata.obs[tissue_key] if tissue_key in adata.obs else one).astype(str)
+    tissues = adata.obs.get(tissue_key, one).astype(str)
     tissue_names = np.unique(tissues.to_numpy().astype(str))
     genes = adata.var_names[kept_genes].to_numpy().astype(str)
     return VelocityData(

@@ -18,7 +18,7 @@ from reproduce.files import atomic_path
 from reproduce.imputers._base import check_choice, check_integer, check_number, check_random_state_value
 from reproduce.multitask.clusters import balanced_kmeans, velocity_profiles
 from reproduce.multitask.data import VelocityData, velocity_data
-from reproduce.multitask.features import NAMES, Features, learn_features
+from reproduce.multitask.features import Features, learn_features
 
 #: How a saved estimator says what it is.
 _FORM = "reproduce multi-task velocity, 1"
@@ -54,8 +54,9 @@ class MultitaskVelocity(RegressorMixin, BaseEstimator):
     hidden_units : tuple of int, default (64, 32, 16)
     shared : {"nothing", "hidden", "everything"}, default "nothing"
         Which layers are one for all genes of a cluster: none; all but the last; every one.
-    start : {"own", "common"}, default "own"
-        Whether each gene starts from weights of its own or all from the same.
+    start : {"common", "own"}, default "common"
+        Whether all genes start from the same weights, or each from its own, as published. Units of networks that start
+        apart mean different things, so that the penalty can hardly do more than shrink them (notebook 13).
     features : {"all", "expression"}, default "all"
         Of a factor: the five of `reproduce.multitask.features`, which needs activities and two tissues, or expression.
     n_clusters : int, default 1
@@ -91,7 +92,7 @@ class MultitaskVelocity(RegressorMixin, BaseEstimator):
         *,
         hidden_units: tuple[int, ...] = (64, 32, 16),
         shared: str = "nothing",
-        start: str = "own",
+        start: str = "common",
         features: str = "all",
         n_clusters: int = 1,
         epochs: int = 8,
@@ -319,7 +320,8 @@ class MultitaskVelocity(RegressorMixin, BaseEstimator):
         few = np.flatnonzero(np.isfinite(data.velocity).sum(axis=0) < 2)
         if few.size:
             raise DataFormatError(
-                f"Gene {data.genes[few[0]]} has a velocity in fewer than two cells ({few.size} such genes); leave it out."
+                f"Gene {data.genes[few[0]]} has a velocity in fewer than two cells ({few.size} such genes); leave it "
+                "out."
             )
 
     def _taken(self, X, y, tissues, activities) -> VelocityData:
@@ -365,8 +367,8 @@ class MultitaskVelocity(RegressorMixin, BaseEstimator):
         if len(factors) != len(fitted) or (factors != fitted).any():
             first = next((a for a, b in zip(factors, fitted) if a != b), f"number {min(len(factors), len(fitted))}")
             raise DataFormatError(
-                f"{len(factors)} factors, {len(fitted)} were fitted; the first that differs is {first}. Give the fitted "
-                "factors in the fitted order."
+                f"{len(factors)} factors, {len(fitted)} were fitted; the first that differs is {first}. Give the "
+                "fitted factors in the fitted order."
             )
         return expression, self._codes(tissues, len(expression))
 
@@ -421,7 +423,3 @@ def _npz(path: str | Path) -> Path:
     if path.suffix != ".npz":
         raise ConfigError(f"{path} must end in .npz.")
     return path
-
-
-#: Kept for readers of `importances_` and weights: the order of a factor's features.
-FEATURE_NAMES = NAMES

@@ -3,15 +3,15 @@
 **Factors.** Expression of factor t in cell i of a tissue: a mean of the tissue, a few latent programmes that factors
 have in common, and noise; log10 scale.
 
-**Regulation.** A gene listens to a *drive*, d_ig = Σ_t W_tg a_ktg h(x_it): W its weights for a few factors, a ∈ [0, 1] how
-open the gene is to the factor in tissue k, and h(x) = x² / (1 + x²) of the factor's level relative to its median, Hill's
-curve of order 2. Weights of the genes of a module are one programme with a loading for each gene, and, by a share of
-1 − `relatedness`, an own set of factors: W_g = √r · loading_g · programme_module + √(1 − r) · own_g. Relatedness 1 makes
-the matrix W of a module of rank 1; 0 makes genes strangers.
+**Regulation.** A gene listens to a *drive*, d_ig = Σ_t W_tg a_ktg h(x_it): W its weights for a few factors, a ∈ [0, 1]
+how open the gene is to the factor in tissue k, and h(x) = x² / (1 + x²) of the factor's level relative to its median,
+Hill's curve of order 2. Weights of the genes of a module are one programme with a loading for each gene, and, by a
+share of 1 − `relatedness`, an own set of factors: W_g = √r · loading_g · programme_module + √(1 − r) · own_g.
+Relatedness 1 makes the matrix W of a module of rank 1; 0 makes genes strangers.
 
 **Velocity.** A cell's transcription has switched from the gene's base rate to α = softplus(base + d) an age a ago, from
-the steady state of the base rate α₀. With splicing β and degradation γ the usual equations u' = α − βu, s' = βu − γs have
-the solution
+the steady state of the base rate α₀. With splicing β and degradation γ the usual equations u' = α − βu, s' = βu − γs
+have the solution
 
     v = βu − γs = (α − α₀) · β (e^{−γa} − e^{−βa}) / (β − γ),
 
@@ -85,7 +85,7 @@ def simulate(simulation: Simulation, seed: int) -> VelocityData:
     Returns
     -------
     VelocityData
-        With `regulates`, `modules` and `truth`.
+        With `regulation`, `modules` and `truth`.
     """
     rng = np.random.default_rng([seed, 13])
     modules = np.repeat(np.arange(simulation.n_modules), simulation.genes_per_module)
@@ -112,7 +112,7 @@ def simulate(simulation: Simulation, seed: int) -> VelocityData:
         genes=np.array([f"gene{g + 1}" for g in range(n_genes)]),
         tissue_names=np.array([f"tissue {k + 1}" for k in range(simulation.n_tissues)]),
         activities=_activities(weights != 0, openness, rng),
-        regulates=weights != 0,
+        regulation=weights,
         modules=modules,
         truth=velocity.astype(np.float32),
     )

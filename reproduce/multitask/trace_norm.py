@@ -8,9 +8,9 @@ eigenvalues of the small Gram matrix M Mᵀ = U σ² Uᵀ, never from an SVD of 
 
 **Which subgradient.** Where some σ are 0 the norm has a kink, and its subgradients are U Vᵀ + W for any W that lives in
 the null spaces and has no singular value above 1. W = 0 is taken: the one of the least norm. Hence weights that are all
-0 have the gradient 0, and genes with equal weights are not pulled apart. Repeated σ need no care: U σ⁻¹ Uᵀ is a function
-of M Mᵀ and does not depend on which eigenvectors of a repeated eigenvalue are given (the derivative of an SVD, which
-divides by differences of eigenvalues, would).
+0 have the gradient 0, and genes with equal weights are not pulled apart. Repeated σ need no care: U σ⁻¹ Uᵀ is a
+function of M Mᵀ and does not depend on which eigenvectors of a repeated eigenvalue are given (the derivative of an SVD,
+which divides by differences of eigenvalues, would).
 """
 
 from __future__ import annotations
