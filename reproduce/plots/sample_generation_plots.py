@@ -19,13 +19,14 @@ METHOD_COLOURS = {
     "gaussian": "#CC79A7",
     "smote": "#009E73",
     "gan": "#0072B2",
+    "gan_gp": "#56B4E9",
     "wgan_gp": "#D55E00",
     "nothing": "#999999",
     "weights": "#666666",
     "repeats": "#E69F00",
     "all_real": "#000000",
 }
-_MARKERS = {"gaussian": "o", "smote": "s", "gan": "v", "wgan_gp": "D", "law": "*"}
+_MARKERS = {"gaussian": "o", "smote": "s", "gan": "v", "gan_gp": "^", "wgan_gp": "D", "law": "*"}
 _GREY = "#BBBBBB"
 _IN_SIZES = ("ks", "correlation_error", "mmd", "classifier_auc", "coverage", "distance_ratio")
 

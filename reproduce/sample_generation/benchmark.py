@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,10 +18,11 @@ from reproduce.sample_generation.gans import ClassGAN, ConditionalWGAN
 from reproduce.sample_generation.generators import GaussianGenerator, SampleGenerator, SmoteGenerator, spread
 from reproduce.sample_generation.usefulness import balanced_accuracy, made_rare
 
-GENERATORS: dict[str, type[SampleGenerator]] = {
+GENERATORS: dict[str, Callable[..., SampleGenerator]] = {
     "gaussian": GaussianGenerator,
     "smote": SmoteGenerator,
     "gan": ClassGAN,
+    "gan_gp": partial(ClassGAN, penalty=10.0),
     "wgan_gp": ConditionalWGAN,
 }
 #: What needs no generator: the training samples as they are, and with each gene shuffled within its class.
@@ -29,7 +31,7 @@ REFERENCES = (COPIES, SHUFFLED)
 #: Ways to meet a rare class without a generator.
 NOTHING, WEIGHTS, REPEATS, ALL_REAL = "nothing", "weights", "repeats", "all_real"
 REMEDIES = (NOTHING, WEIGHTS, REPEATS, ALL_REAL)
-NETWORKS = ("gan", "wgan_gp")
+NETWORKS = ("gan", "gan_gp", "wgan_gp")
 #: Where the law is known: other samples of it.
 LAW = "law"
 #: Simulated samples that are compared with as many artificial ones.

@@ -29,7 +29,7 @@ def rows(data, tmp_path_factory):
 def test_references_and_generators_are_told_apart(rows):
     means = rows.groupby("method").mean(numeric_only=True)
     assert means.loc["copies", "distance_ratio"] == 0 and means.loc["copies", "closer_to_train"] == 1
-    assert means.loc["shuffled", "correlation_error"] > 1.5 * means.loc["gaussian", "correlation_error"]
+    assert means.loc["shuffled", "correlation_error"] > means.loc["copies", "correlation_error"] + 0.01
     assert means.loc["shuffled", "ks"] == pytest.approx(means.loc["copies", "ks"])
     assert means.loc["smote", "distance_ratio"] < 0.9 < means.loc["gaussian", "distance_ratio"]
     assert means.loc["wgan_gp", "classifier_auc"] > means.loc["gaussian", "classifier_auc"] + 0.1  # one epoch
