@@ -22,7 +22,7 @@ GENERATORS: dict[str, Callable[..., SampleGenerator]] = {
     "gaussian": GaussianGenerator,
     "smote": SmoteGenerator,
     "gan": ClassGAN,
-    "gan_gp": partial(ClassGAN, penalty=10.0),
+    "gan_gp": partial(ClassGAN, penalty=10.0, critic_steps=3),
     "wgan_gp": ConditionalWGAN,
 }
 #: What needs no generator: the training samples as they are, and with each gene shuffled within its class.
