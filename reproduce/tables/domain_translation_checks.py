@@ -46,7 +46,7 @@ def show_ties(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def say_ties(table: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """What each further tie adds."""
+    """What each further tie adds to R²."""
     words = []
     present = [tie for tie in TIED if tie in set(table["tie"])]
     for before, after in pairwise(present):
@@ -54,6 +54,21 @@ def say_ties(table: pd.DataFrame, rows: pd.DataFrame) -> str:
         told = [f"{said_of(row, 'a gain', 'a loss')} {row['direction']}" for _, row in found.iterrows()]
         words.append(f"*{after}* after *{before}*: {enumerated(told)}.")
     return "Change of R² by each further tie. " + " ".join(words)
+
+
+def say_novelty(table: pd.DataFrame) -> str:
+    """How far the discriminator goes, which is what regressions do not have and what needs no pair."""
+    if "discriminator" not in set(table["tie"]):
+        return "The discriminator alone was not run."
+    words = []
+    for direction, part in table.groupby("direction", sort=False):
+        part = part.set_index("tie")
+        best, alone = part["mean"].idxmax(), text_of(part.loc["discriminator"], "+")
+        words.append(f"{alone} {direction}, where *{best}* reaches {text_of(part.loc[best], '+')}")
+    return (
+        "New against regressions is a latent space that layers may share without any pair, by the discriminator alone. "
+        f"What that is worth here, in R²: {enumerated(words)}."
+    )
 
 
 # --- reliability ---

@@ -177,9 +177,9 @@ def say_classes(table: pd.DataFrame) -> str:
         if "aligned" in part.index and best != "aligned":
             aligned = f" (aligned auto-encoders: {part.loc['aligned', 'class_translated']:.3f})"
         words.append(
-            f"{direction}: a classifier of the real target recognises the class of {row['class_real']:.3f} of real "
-            f"test samples (balanced), and at best {row['class_translated']:.3f} of translated ones, by {METHODS[best]}"
-            f"{aligned}; from the source itself the class is known for {row['class_source']:.3f}."
+            f"{direction}: a classifier of the real target recognises the class of real test samples with a balanced "
+            f"accuracy of {row['class_real']:.3f}, that of translated ones with {row['class_translated']:.3f} at best, "
+            f"by {METHODS[best]}{aligned}; from the source itself it is known with {row['class_source']:.3f}."
         )
     return " ".join(words) + (
         " What is recognised after translation was in the source: a translation adds no knowledge of the class."
