@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
@@ -34,9 +35,9 @@ _IN_SIZES = ("ks", "correlation_error", "mmd", "classifier_auc", "coverage", "di
 def sample_maps(rows: pd.DataFrame) -> Figure:
     """Test samples in grey and artificial ones by class on the plane of the training samples, a panel a method."""
     methods = [name for name in LABELS if name in set(rows["method"])]
-    columns = min(3, len(methods))
+    columns = min(4, len(methods))
     n_rows = -(-len(methods) // columns)
-    fig, axes = new_figure(columns, n_rows, width=3.2, height=3.0, sharex=True, sharey=True, squeeze=False)
+    fig, axes = new_figure(columns, n_rows, width=2.9, height=2.8, sharex=True, sharey=True, squeeze=False)
     test = rows[(rows["part"] == "test") & (rows["method"] == methods[0])]
     for ax, method in zip(axes.ravel(), methods):
         made = rows[(rows["part"] == "artificial") & (rows["method"] == method)]
@@ -47,15 +48,21 @@ def sample_maps(rows: pd.DataFrame) -> Figure:
     for ax in axes.ravel()[len(methods) :]:
         ax.set_visible(False)
     shares = rows.iloc[0]
-    fig.supxlabel(f"first principal component ({shares['x_share']:.0%} of the variance)", fontsize=9)
-    fig.supylabel(f"second ({shares['y_share']:.0%})", fontsize=9)
+    for ax in axes.ravel()[max(0, len(methods) - columns) : len(methods)]:  # the last of each column
+        ax.set_xlabel(f"first component ({shares['x_share']:.0%} of variance)")
+        ax.tick_params(labelbottom=True)
+    for ax in axes[:, 0]:
+        ax.set_ylabel(f"second component ({shares['y_share']:.0%})")
     handles, names = axes[0, 0].get_legend_handles_labels()
     fig.legend(handles, names, loc="outside lower center", ncols=min(6, len(names)), fontsize=8, markerscale=1.8)
     return fig
 
 
 def fidelity_dots(table: pd.DataFrame) -> Figure:
-    """Every score by method with 95 % intervals; a line where a perfect generator would be."""
+    """Every score by method with 95 % intervals; a line where a perfect generator would be.
+
+    Intervals that are much wider than the differences between methods go on beyond their panel.
+    """
     scores = list(dict.fromkeys(table["score"]))
     columns = 5
     n_rows = -(-len(scores) // columns)
@@ -64,7 +71,9 @@ def fidelity_dots(table: pd.DataFrame) -> Figure:
     for ax, score in zip(axes.ravel(), scores):
         if score in SCORES:
             ax.axvline(SCORES[score], color="#444444", lw=0.9, ls="--", zorder=0)
-        _dots(ax, table[table["score"] == score])
+        part = table[table["score"] == score]
+        _dots(ax, part)
+        _limit(ax, part, SCORES.get(score))
         ax.set_title(SCORE_LABELS[score], fontsize=9)
         ax.locator_params(axis="x", nbins=4)
     return fig
@@ -99,16 +108,26 @@ def rare_dots(table: pd.DataFrame) -> Figure:
     """Balanced accuracy by remedy, and what it gains over doing nothing, with 95 % intervals."""
     fig, axes = new_figure(2, width=4.0, height=1.1 + 0.3 * len(table), sharey=True)
     _dots(axes[0], table)
+    _limit(axes[0], table, None)
     axes[0].set(xlabel="balanced accuracy", title="Real test samples")
     ends = {"over_nothing": "mean", "over_nothing_low": "low", "over_nothing_high": "high"}
     gains = table.drop(columns=list(ends.values())).rename(columns=ends)
     axes[1].axvline(0.0, color="#444444", lw=0.9, ls="--", zorder=0)
     _dots(axes[1], gains)
+    _limit(axes[1], gains, 0.0)
     axes[1].set(xlabel="balanced accuracy, difference", title="Gain over doing nothing")
     return fig
 
 
-def _dots(ax, table: pd.DataFrame) -> None:
+def _limit(ax: Axes, table: pd.DataFrame, perfect: float | None) -> None:
+    """Let the means fill the panel: with two or three divisions intervals would press them together."""
+    shown = [*table["mean"], *([] if perfect is None else [perfect])]
+    room = 0.4 * max(max(shown) - min(shown), 1e-3)
+    low, high = ax.get_xlim()
+    ax.set_xlim(max(low, min(shown) - room), min(high, max(shown) + room))
+
+
+def _dots(ax: Axes, table: pd.DataFrame) -> None:
     part = table.iloc[::-1].reset_index(drop=True)
     for y, row in part.iterrows():
         colour = METHOD_COLOURS[row["method"]]
