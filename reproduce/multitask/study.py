@@ -7,8 +7,9 @@ cross-validation of the same cells. Test cells choose nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from reproduce.multitask.data import TEST_FRACTION, VelocityData, divide, sample
 from reproduce.multitask.estimators import MultitaskVelocity
 from reproduce.multitask.rivals import PerGene
 from reproduce.multitask.simulator import Simulation, simulate
+from reproduce.multitask.sources import available_dentate, load_velocities
 
 #: Networks by what their genes share, as parameters of `MultitaskVelocity`.
 NETWORKS = {
@@ -93,6 +95,43 @@ def comparison_runs(
     ]
 
 
+def simulations_of(relatedness: Iterable[float], **shared: object) -> list[dict[str, object]]:
+    """Parameters of simulations that differ in relatedness only."""
+    return [{"relatedness": float(value), **shared} for value in relatedness]
+
+
+def real_rows(
+    sources: str | Sequence[str], run_all: Callable[..., pd.DataFrame], name: str, **comparison: object
+) -> pd.DataFrame:
+    """Comparisons on real cells, one source after the other.
+
+    Parameters
+    ----------
+    sources : "auto" or sequence of str
+        Names as of `reproduce.multitask.sources`; "auto": the sets of dentate gyrus whose files are there.
+    run_all : callable
+        `reproduce.experiments.runs.run_all` with its folder.
+    name : str
+        What kept runs' files begin with.
+    **comparison
+        As of `comparison_runs`.
+
+    Returns
+    -------
+    DataFrame
+        As of `score_rows`, with columns source and what; empty without sources.
+    """
+    parts = [pd.DataFrame(columns=["source", "what", "method", "seed", "metric", "gene", "tissue", "value"])]
+    for source in available_dentate() if sources == "auto" else sources:
+        data = load_velocities(source)
+        several = data.activities is not None and len(data.tissue_names) > 1
+        runs = comparison_runs(**comparison, features="all" if several else "expression")
+        rows = run_all(runs, data, name=f"{name}-{Path(source).stem}")
+        what = f"{data.source}; {len(data.genes)} genes, {len(data.factors)} factors"
+        parts.append(rows.assign(source=Path(source).stem, what=what))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
 def score_rows(
     data: VelocityData | None = None,
     *,
@@ -104,7 +143,7 @@ def score_rows(
     features: str = "all",
     **training: object,
 ) -> pd.DataFrame:
-    """R² of each gene, overall (tissue "") and within each tissue, and for simulated cells the precision of the first k.
+    """R² of each gene, overall (tissue "") and within tissues, and for simulated cells the precision of the first k.
 
     R² refers to the training cells' mean velocity, within a tissue to theirs there: a method that only knows tissues
     apart gets 0 within each.
