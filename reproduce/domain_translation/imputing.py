@@ -24,7 +24,8 @@ from reproduce.domain_translation.contract import Translator, check_grid
 from reproduce.imputers._base import ExpressionImputer, check_choice, check_random_state_value
 
 IMPUTERS = ("gaussian", "low_rank")
-RANKS = (20, 200)
+#: None stands for the whole sample covariance.
+RANKS = (20, 60, None)
 SHRINKAGES = (0.2, 0.4, 0.6, 0.8)
 #: Part of the pairs whose layers are hidden in turn while rank and shrinkage are chosen.
 HELD_OUT = 0.25
@@ -37,8 +38,8 @@ class ImputingTranslator(Translator):
     ----------
     imputer : {"gaussian", "low_rank"}, default "gaussian"
         `ConditionalGaussianImputer` with one normal and Ledoit and Wolf's shrinkage, or `LowRankGaussianImputer`.
-    ranks : tuple of int, default `RANKS`
-        Numbers of factors that "low_rank" may choose; "gaussian" has none.
+    ranks : tuple of int or None, default `RANKS`
+        Numbers of factors that "low_rank" may choose, None for the whole sample covariance; "gaussian" has none.
     shrinkages : tuple of float in [0, 1), default `SHRINKAGES`
         Weights by which "low_rank" may reduce correlations.
     random_state : int, RandomState or None, default None
@@ -47,7 +48,7 @@ class ImputingTranslator(Translator):
     Attributes
     ----------
     imputer_ : ExpressionImputer
-    errors_ : dict of (int, float) to float
+    errors_ : dict of (int or None, float) to float
         Mean squared error, standardised, of each rank and shrinkage on hidden layers; empty for "gaussian".
     """
 
@@ -57,7 +58,7 @@ class ImputingTranslator(Translator):
         self,
         imputer: str = "gaussian",
         *,
-        ranks: tuple[int, ...] = RANKS,
+        ranks: tuple[int | None, ...] = RANKS,
         shrinkages: tuple[float, ...] = SHRINKAGES,
         random_state: int | np.random.RandomState | None = None,
     ):
@@ -68,7 +69,10 @@ class ImputingTranslator(Translator):
 
     def _check_parameters(self):
         check_choice("imputer", self.imputer, IMPUTERS)
-        check_grid("ranks", self.ranks, least=1)
+        numbers = self.ranks
+        if isinstance(numbers, (tuple, list)) and None in numbers:
+            numbers = [rank for rank in numbers if rank is not None] or [1]
+        check_grid("ranks", numbers, least=1)
         check_grid("shrinkages", self.shrinkages, least=0)
         check_random_state_value(self.random_state)
 
@@ -79,11 +83,13 @@ class ImputingTranslator(Translator):
         chosen = min(self.errors_, key=self.errors_.get) if self.errors_ else None
         self.imputer_ = _made(chosen, seed).fit(pairs)
 
-    def _errors(self, pairs: np.ndarray, seed: int) -> dict[tuple[int, float], float]:
+    def _errors(self, pairs: np.ndarray, seed: int) -> dict[tuple[int | None, float], float]:
         order = np.random.default_rng([seed, 1]).permutation(len(pairs))
         n_held_out = max(1, round(HELD_OUT * len(pairs)))
         train, held_out = pairs[order[n_held_out:]], pairs[order[:n_held_out]]
-        ranks = sorted({min(int(rank), len(train) - 1, pairs.shape[1]) for rank in self.ranks})
+        # a rank that a few pairs cannot have is the whole sample covariance
+        most = min(len(train) - 1, pairs.shape[1] - 1)
+        ranks = list(dict.fromkeys(None if rank is None or rank > most else int(rank) for rank in self.ranks))
         n_source, errors = len(self.source_.center), {}
         holes = np.repeat(held_out[None], 2, axis=0)
         holes[0, :, n_source:] = holes[1, :, :n_source] = np.nan
@@ -108,7 +114,7 @@ class ImputingTranslator(Translator):
         return np.hstack([known, hole] if source_known else [hole, known])
 
 
-def _made(chosen: tuple[int, float] | None, seed: int) -> ExpressionImputer:
+def _made(chosen: tuple[int | None, float] | None, seed: int) -> ExpressionImputer:
     """The low-rank Gaussian with the rank and shrinkage chosen; without them the conditional Gaussian."""
     if chosen is None:
         from reproduce.imputers.gaussian import ConditionalGaussianImputer
