@@ -25,6 +25,7 @@ NAMES = [
     "11_sample_generation",
     "12_domain_translation",
     "14_beyond_the_paper",
+    "13_multitask_trace_norm",
     "15_paper_tables",
     "16_claims",
     "17_cost_and_scale",

@@ -101,14 +101,14 @@ def simulations_of(relatedness: Iterable[float], **shared: object) -> list[dict[
 
 
 def real_rows(
-    sources: str | Sequence[str], run_all: Callable[..., pd.DataFrame], name: str, **comparison: object
+    sources: Iterable[str], run_all: Callable[..., pd.DataFrame], name: str, **comparison: object
 ) -> pd.DataFrame:
     """Comparisons on real cells, one source after the other.
 
     Parameters
     ----------
-    sources : "auto" or sequence of str
-        Names as of `reproduce.multitask.sources`; "auto": the sets of dentate gyrus whose files are there.
+    sources : iterable of str
+        As of `reproduce.multitask.sources`; "auto" among them: the sets of dentate gyrus whose files are there.
     run_all : callable
         `reproduce.experiments.runs.run_all` with its folder.
     name : str
@@ -122,7 +122,8 @@ def real_rows(
         As of `score_rows`, with columns source and what; empty without sources.
     """
     parts = [pd.DataFrame(columns=["source", "what", "method", "seed", "metric", "gene", "tissue", "value"])]
-    for source in available_dentate() if sources == "auto" else sources:
+    named = [name for source in sources for name in (available_dentate() if source == "auto" else [source])]
+    for source in named:
         data = load_velocities(source)
         several = data.activities is not None and len(data.tissue_names) > 1
         runs = comparison_runs(**comparison, features="all" if several else "expression")

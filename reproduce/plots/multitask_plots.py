@@ -30,7 +30,12 @@ _LOWEST = -0.5
 
 
 def score_dots(table: pd.DataFrame, by: str = "relatedness") -> Figure:
-    """R² by method with 95 % intervals over seeds, a panel for each relatedness or source; line: what noise leaves."""
+    """R² by method with 95 % intervals over seeds, a panel for each relatedness or source; line: what noise leaves.
+
+    An empty figure for an empty table.
+    """
+    if table.empty:
+        return new_figure(width=4.2, height=0.5, subplot_kw={"frame_on": False, "xticks": [], "yticks": []})[0]
     panels = list(table.groupby(by, sort=False))
     height = 0.9 + 0.3 * table["method"].nunique()
     fig, axes = new_figure(len(panels), width=4.2, height=height, sharey=True, squeeze=False)
@@ -54,7 +59,7 @@ def score_dots(table: pd.DataFrame, by: str = "relatedness") -> Figure:
 
 
 def gene_boxes(genes: pd.DataFrame) -> Figure:
-    """R² of single genes by method and tissue, a panel for each relatedness; whiskers reach the 5th and 95th centile."""
+    """R² of single genes by method and tissue, a panel for each relatedness; whiskers: 5th and 95th centile."""
     panels, tissues = list(genes.groupby("relatedness", sort=False)), sorted(genes["tissue"].unique())
     order = [name for name in METHODS if name in set(genes["method"])]
     fig, axes = new_figure(len(panels), width=5.0, height=3.6, sharey=True, squeeze=False)

@@ -51,7 +51,7 @@ def say_data(simulations: list[dict[str, object]], sources: pd.DataFrame) -> str
 def by_seed(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean R² over genes for each method and seed."""
     overall = rows[(rows["metric"] == "r2") & (rows["tissue"].fillna("") == "")]
-    keys = [key for key in (*_CELL, "source") if key in overall and overall[key].notna().any()]
+    keys = [key for key in (*_CELL, "source") if key in overall and (overall[key].notna().any() or overall.empty)]
     columns = [name for name in ("value", "ceiling") if name in overall]
     return overall.groupby([*keys, "method", "seed"], sort=False)[columns].mean().reset_index()
 
@@ -65,7 +65,19 @@ def score_table(rows: pd.DataFrame, ratio: float = 0.0) -> pd.DataFrame:
         ceiling = {"ceiling": group["ceiling"].mean()} if "ceiling" in group else {}
         about = dict(zip([*keys, "method"], cell, strict=True))
         records.append({**about, "label": METHODS[about["method"]], **_interval(group["value"], ratio), **ceiling})
-    return pd.DataFrame(records)
+    return pd.DataFrame(
+        records, columns=None if records else [*keys, "method", "label", "mean", "low", "high", "n_seeds"]
+    )
+
+
+def joined(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Rows of several calls of `run_all`, one below the other."""
+    return pd.concat([table for table in tables if len(table)], ignore_index=True)
+
+
+def only(rows: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
+    """The rows of some methods."""
+    return rows[rows["method"].isin(methods)]
 
 
 def contrast_table(rows: pd.DataFrame, reference: str = "trace_norm", ratio: float = 0.0) -> pd.DataFrame:
