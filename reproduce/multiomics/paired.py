@@ -28,6 +28,14 @@ from anndata import AnnData
 from reproduce.errors import ConfigError, DataFormatError
 from reproduce.files import atomic_path
 from reproduce.loaders.places import DATA_VARIABLE, data_folder
+from reproduce.multiomics.layer_tables import (
+    as_objects,
+    check_names,
+    check_paired,
+    checked_numbers,
+    read_clusters,
+    read_table,
+)
 
 LAYERS = ("mRNA", "methylation", "protein")
 #: File of each layer, as the R package InterSIM's users write them.
@@ -101,7 +109,7 @@ class PairedOmics:
                 raise ConfigError(
                     f"The {layer} has the units {units.get(layer)!r}; say one of {', '.join(UNITS[layer])}."
                 )
-            _check_names(table, layer)
+            check_names(table, layer)
         if clusters.index.has_duplicates:
             first = clusters.index[clusters.index.duplicated()][0]
             raise DataFormatError(f"Sample {first} stands twice in the clusters; keep one row of it.")
@@ -110,13 +118,13 @@ class PairedOmics:
             **{layer: table.index for layer, table in tables.items()},
             "clusters": clusters.index,
         }.items():
-            _check_paired(samples, index, layer)
-        checked = {layer: _numbers(table.loc[samples], layer, units[layer]) for layer, table in tables.items()}
+            check_paired(samples, index, layer)
+        checked = {layer: checked_numbers(table.loc[samples], layer, units[layer]) for layer, table in tables.items()}
         labels = clusters.loc[samples]
         if labels.isna().any():
             raise DataFormatError(f"Sample {labels.index[labels.isna()][0]} has no cluster; name it or leave it out.")
-        obs = pd.DataFrame({"cluster": labels.astype(str).astype(object)}, index=_objects(samples))
-        data = AnnData(checked["mRNA"].to_numpy(), obs=obs, var=pd.DataFrame(index=_objects(mRNA.columns)))
+        obs = pd.DataFrame({"cluster": labels.astype(str).astype(object)}, index=as_objects(samples))
+        data = AnnData(checked["mRNA"].to_numpy(), obs=obs, var=pd.DataFrame(index=as_objects(mRNA.columns)))
         for layer in set(checked) - {"mRNA"}:
             data.obsm[layer] = checked[layer].set_axis(data.obs_names, axis=0)
         data.uns["units"] = {layer: units[layer] for layer in checked}
@@ -274,7 +282,7 @@ def read_paired(folder: str | Path, units: Mapping[str, str] | None = None) -> P
         M-values.
     """
     folder = Path(folder)
-    tables = {layer: _read_table(folder / file) for layer, file in FILES.items() if (folder / file).is_file()}
+    tables = {layer: read_table(folder / file) for layer, file in FILES.items() if (folder / file).is_file()}
     for layer in ("mRNA", "methylation"):
         if layer not in tables:
             raise DataFormatError(f"{folder / FILES[layer]} is not there; write the {layer} there, samples × features.")
@@ -282,7 +290,7 @@ def read_paired(folder: str | Path, units: Mapping[str, str] | None = None) -> P
         values = tables["methylation"].to_numpy()
         is_beta = values.min() >= 0 and values.max() <= 1
         units = {"mRNA": "log2", "methylation": "beta-value" if is_beta else "M-value", "protein": "log2"}
-    clusters = _read_clusters(folder / CLUSTERS_FILE)
+    clusters = read_clusters(folder / CLUSTERS_FILE)
     try:
         return PairedOmics.from_tables(
             **tables, clusters=clusters, units=units, name=folder.name, source=f"tables of the folder {folder.name}"
@@ -366,81 +374,6 @@ def _read_brca() -> PairedOmics:
         name="brca",
         source="TCGA BRCA: 769 breast tumours, mRNA and gene-level methylation of the same 1,000 genes, PAM50 classes",
     )
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    table = _read_columns(path)
-    table = table.set_index(table.columns[0]) if isinstance(table.index, pd.RangeIndex) else table
-    table.index = table.index.astype(str)
-    if bad := [str(column) for column in table if not pd.api.types.is_numeric_dtype(table[column])]:
-        raise DataFormatError(f"{path}: feature {bad[0]} holds text; give numbers, one sample a row.")
-    return table
-
-
-def _read_clusters(path: Path) -> pd.Series:
-    table = _read_columns(path).astype(str)
-    if table.shape[1] != 2:
-        raise DataFormatError(f"{path} has {table.shape[1]} columns; give two, sample and cluster.")
-    return pd.Series(table.iloc[:, 1].to_numpy(), index=table.iloc[:, 0].to_numpy())
-
-
-def _read_columns(path: Path) -> pd.DataFrame:
-    """A table; the first column is its index where the head does not name it."""
-    if not path.is_file():
-        raise DataFormatError(f"{path} is not there; write it there, one sample a row.")
-    try:
-        with open(path, encoding="utf-8") as file:
-            separator = "\t" if "\t" in file.readline() else r"\s+"
-        table = pd.read_csv(path, sep=separator)
-    except (OSError, ValueError) as error:  # pandas' errors of parsing are ValueErrors
-        raise DataFormatError(f"{path} cannot be read as a table, one sample a row ({error}).") from error
-    if table.empty:
-        raise DataFormatError(f"{path} has no rows; write one for each sample.")
-    return table
-
-
-# --- checks ---
-
-
-def _check_names(table: pd.DataFrame, layer: str) -> None:
-    for names, what in ((table.index, "sample"), (table.columns, "feature")):
-        if names.has_duplicates:
-            first = names[names.duplicated()][0]
-            raise DataFormatError(f"{what.capitalize()} {first} stands twice in the {layer}; keep one of them.")
-    if 0 in table.shape:
-        raise DataFormatError(f"The {layer} has the shape {table.shape}; give one sample and one feature at least.")
-
-
-def _check_paired(samples: pd.Index, other: pd.Index, layer: str) -> None:
-    for absent, where in ((samples.difference(other), layer), (other.difference(samples), "mRNA")):
-        if len(absent):
-            raise DataFormatError(
-                f"Sample {absent[0]} is not in the {where} ({len(absent)} such samples); layers must be of the same "
-                "samples: leave out those that were not measured in all."
-            )
-
-
-def _numbers(table: pd.DataFrame, layer: str, unit: str) -> pd.DataFrame:
-    try:
-        values = table.to_numpy(dtype=float)
-    except (TypeError, ValueError) as error:
-        raise DataFormatError(f"The {layer} holds text ({error}); give numbers.") from None
-    checks = [(~np.isfinite(values), "is no finite number", "impute it or leave the feature out")]
-    if unit == "beta-value":
-        outside = (values < 0) | (values > 1)
-        checks.append((outside, "is no beta-value (0 to 1)", "say that the unit is M-value, if it is"))
-    for wrong, what, remedy in checks:
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            raise DataFormatError(
-                f"The {layer} of sample {table.index[row]}, feature {table.columns[column]}, {what} "
-                f"({values[row, column]}; {int(wrong.sum())} such entries): {remedy}."
-            )
-    return pd.DataFrame(values.astype(np.float32), index=_objects(table.index), columns=_objects(table.columns))
-
-
-def _objects(names: pd.Index) -> pd.Index:
-    return pd.Index(names.astype(str), dtype=object).rename(None)
 
 
 def _most_variable(table: pd.DataFrame, n: int) -> pd.DataFrame:

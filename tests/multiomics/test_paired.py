@@ -32,6 +32,19 @@ def test_rows_are_matched_by_name():
         omics.layer("protein")
 
 
+def test_sources_and_their_options(tmp_path, monkeypatch):
+    monkeypatch.setenv("REPRODUCE_DATA", str(tmp_path))
+    assert load_paired("auto", if_simulated={"n_samples": 12}).data.n_obs == 12
+    for which, options, words in (
+        ("auto", {"n_samples": 9}, "n_samples"),
+        ("brca", {"n_samples": 9}, "no options"),
+        ("brca", {}, "REPRODUCE_DATA"),
+        ("tcga", {}, "Unknown paired omics"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            load_paired(which, **options)
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -65,6 +78,9 @@ def test_tables_as_r_writes_them_are_read(tmp_path):
     omics = load_paired(tmp_path)
     assert omics.units["methylation"] == "M-value" and list(omics.clusters) == ["2", "1"]
     assert omics.layer("methylation").to_numpy().ravel() == pytest.approx([0.3, -0.1])
+    (tmp_path / "meth.txt").write_text('"cg1" "cg1"\n"s2" -0.1 1\n"s1" 0.3 1\n')
+    with pytest.raises(DataFormatError, match="cg1 stands twice"):
+        load_paired(tmp_path)
     (tmp_path / "meth.txt").unlink()
     with pytest.raises(DataFormatError, match=r"meth\.txt is not there"):
         load_paired(tmp_path)
