@@ -109,6 +109,8 @@ def _impute_now(options: argparse.Namespace, progress: Progress, written: list[P
             f"(genes' median {held_out.median_gene_r2:.3f}), RMSE {held_out.rmse:.3f} on the log scale"
             f"{'. ' if seen else ''}{seen}"
         )
+        if held_out.r2 < 0:
+            print("that is worse than filling in each gene's mean: do not use these values")
     elif options.report is not None:
         print(f"accuracy: not measured: {why}")
     for path in written:

@@ -24,6 +24,8 @@ LEAST_SHARE = 0.05
 GOOD_SHARE = 0.5
 #: Root mean square of known entries, in standard deviations of the training samples, from which they look foreign.
 FOREIGN = 3.0
+#: The same of genes' means, and samples that are needed to speak of means.
+SHIFTED, SHIFTED_SAMPLES = 1.0, 10
 
 
 @dataclass(frozen=True)
@@ -263,10 +265,20 @@ def _notes_on_values(model: Model, values: pd.DataFrame, own: pd.DataFrame, log:
             "they get what the model says without genes, which is little more than a mean"
         )
     z = ((log - model.imputer.center_) / model.imputer.scale_)[:, model.imputer.varying_]
-    if not np.isnan(z).all() and (distance := float(np.sqrt(np.nanmean(z**2)))) > FOREIGN:
+    z = z[:, ~np.isnan(z).all(axis=0)]
+    if not z.size:
+        return notes
+    distance, shift = (float(np.sqrt(np.nanmean(x**2))) for x in (z, np.nanmean(z, axis=0)))
+    if distance > FOREIGN:
         notes.append(
             f"known entries lie {distance:.1f} standard deviations from the training samples' means (about 1 for "
             "samples like those): other units, another normalisation, another tissue? What is filled in may be far off"
+        )
+    elif shift > SHIFTED and len(z) >= SHIFTED_SAMPLES:
+        notes.append(
+            f"the genes' means lie {shift:.1f} standard deviations from those in training (near 0 for samples like "
+            "those): other units, another normalisation, another tissue? What is filled in may be far off: --report "
+            "measures it, and without --model these samples are filled from each other"
         )
     return notes
 

@@ -156,6 +156,8 @@ def test_other_units_and_foreign_samples_are_told(model, new):
     assert "standard deviations" not in notes_of(apply_model(model, X, covariates))
     told = notes_of(apply_model(model, np.exp2(X * 2), covariates))
     assert "looks like tpm" in told and "standard deviations from the training" in told
+    shift = np.where(np.arange(6) % 2, 2, -2) * model.imputer.scale_
+    assert "genes' means lie" in notes_of(apply_model(model, (X + shift).astype(np.float32), covariates))
 
 
 def test_covariates_are_needed_by_name(model, new):

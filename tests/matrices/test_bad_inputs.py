@@ -11,6 +11,8 @@ import gzip
 import io
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +23,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from reproduce.errors import ReproduceError
+from reproduce.errors import DataFormatError, ReproduceError
 from reproduce.loaders.gene_sets import gene_set
+from reproduce.matrices import _h5ad_inspection
 from reproduce.matrices.files import read_matrix, write_matrix
 
 FEW, PIECE = 300, 500
@@ -213,6 +216,21 @@ def test_bad_files_end_in_a_matrix_or_one_error(valid, tmp_path):
             print(f"\n{done:,} files from number {FIRST:,}: {told}; {len(failures)} failures", flush=True)
     assert not failures, "\n".join(failures[:40])
     assert counts["DataFormatError"] > 0 and counts["matrix, filled"] > 0
+
+
+@pytest.mark.parametrize(
+    ("code", "word"), [("while True: pass", "not done with it within 1 s"), ("os.abort()", "crashed")]
+)
+def test_a_file_on_which_hdf5_hangs_or_crashes_is_one_error(valid, tmp_path, monkeypatch, code, word):
+    def started(place, layer):
+        return subprocess.Popen([sys.executable, "-c", f"import os\n{code}"], stderr=subprocess.PIPE)
+
+    monkeypatch.setattr(_h5ad_inspection, "_started", started)
+    monkeypatch.setattr(_h5ad_inspection, "LEAST_SECONDS", 1.0)
+    path = tmp_path / "in.h5ad"
+    path.write_bytes(next(data for ending, data in valid if ending == "h5ad"))
+    with pytest.raises(DataFormatError, match=rf"in\.h5ad: .* damaged \(the HDF5 library .*{word}"):
+        read_matrix(path)
 
 
 # --- chosen ones, whose message must say where ---
