@@ -152,7 +152,7 @@ def classifier_auc(real: np.ndarray, artificial: np.ndarray, seed: int = 0) -> f
     rng = np.random.default_rng([seed, 2])
     X = np.vstack([rng.permutation(real)[:n], rng.permutation(artificial)[:n]])
     y = np.repeat([0, 1], n)
-    forest = RandomForestClassifier(100, min_samples_leaf=3, random_state=seed, n_jobs=1)
+    forest = RandomForestClassifier(60, min_samples_leaf=3, random_state=seed, n_jobs=1)
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
     return float(roc_auc_score(y, cross_val_predict(forest, X, y, cv=folds, method="predict_proba")[:, 1]))
 

@@ -279,21 +279,25 @@ def say_rare(rows: pd.DataFrame, table: pd.DataFrame) -> str:
         f"(1 : {first['ratio']:.0f}), classifier scored on real test samples."
     ]
     made = [name for name in GENERATORS if name in means.index]
-    if not made:
-        return words[0]
-    best = means.loc[made, "mean"].idxmax()
-    words.append(f"Best generator: {LABELS[best]}, {_text(means.loc[best])}.")
-    for other in (NOTHING, WEIGHTS):
-        gain = _gain(means.loc[best], other)
-        if not np.isnan(gain["mean"]):
-            verdict = _FEW if np.isnan(gain["low"]) else _verdict(gain["low"], gain["high"])
-            words.append(f"Over {LABELS[other]}: {_text(gain, 3, '+')} ({verdict}).")
+    for other, said in (
+        (NOTHING, "Over doing nothing"),
+        (WEIGHTS, "Over class weights, which need no artificial sample"),
+    ):
+        gains = {name: _gain(means.loc[name], other) for name in made}
+        parts = [
+            f"{LABELS[name]} {_text(gain, 3, '+')} ({_verdict(gain['low'], gain['high'])})"
+            for name, gain in gains.items()
+            if not np.isnan(gain["mean"])
+        ]
+        words += [f"{said}: {'; '.join(parts)}."] if parts else []
     if ALL_REAL in means.index:
         words.append(f"All real samples of the class would give {means.loc[ALL_REAL, 'mean']:.3f}.")
     return " ".join(words)
 
 
 def _verdict(low: float, high: float) -> str:
+    if np.isnan(low):
+        return _FEW
     return "better" if low > 0 else "worse" if high < 0 else "undecided"
 
 
@@ -308,5 +312,10 @@ def _opened(text: str) -> str:
 def say_conclusion(data: PairedOmics, fidelity: str, contrasts: str, sizes: str, rare: str) -> str:
     """What the tables say, one line each."""
     aside = "The samples are simulated, so this speaks of the methods alone.\n\n" if data.simulated else ""
-    lines = {"Fidelity": fidelity, "GAN against SMOTE": contrasts, "Training samples": sizes, "Rare class": rare}
+    lines = {
+        "Fidelity": fidelity,
+        "GAN against what is simpler": contrasts,
+        "Training samples": sizes,
+        "Rare class": rare,
+    }
     return aside + "\n".join(f"- **{name}.** {text}" for name, text in lines.items() if text)
