@@ -32,6 +32,9 @@ _MOUSE = "zeisel2018_mouse_nervous"
 _PBMC_SCALE = 1e4
 #: Shares of the cells that are trained on, decide when to stop, and are scored: 81 % and, in two parts, 19 %.
 FRACTIONS = (0.81, 0.09, 0.10)
+#: Validation over training cells, which the corrected t of divisions needs: what a seed draws again. The test cells are
+#: the same for all seeds, so intervals speak of other training cells and other starts, not of other test cells.
+OVERLAP = FRACTIONS[1] / FRACTIONS[0]
 
 
 @dataclass(frozen=True)
@@ -78,19 +81,23 @@ class CountData:
         return replace(self, **parts)
 
     def most_variable(self, n: int) -> CountData:
-        """The `n` genes of the largest variance of log counts per median library size, in their order; 0: all.
-
-        Cells in which none of these was counted are left out.
-        """
+        """The `n` genes that `variable_genes` names; 0: all. Cells in which none of these was counted are left out."""
         if not 0 < n < len(self.genes):
             return self
-        scaled = log_normalised(self.counts)
-        mean = np.asarray(scaled.mean(axis=0)).ravel()
-        variance = np.asarray(scaled.power(2).mean(axis=0)).ravel() - mean**2
-        chosen = np.sort(np.argsort(-variance, kind="stable")[:n])
+        chosen = variable_genes(self.counts, n)
         counts = self.counts[:, chosen]
         kept = np.flatnonzero(np.asarray(counts.sum(axis=1)).ravel() > 0)
         return replace(self, counts=counts, genes=self.genes[chosen]).rows(kept)
+
+
+def variable_genes(counts: sparse.csr_matrix, n: int) -> np.ndarray:
+    """Positions of the `n` genes of the largest variance of log counts per median library size, in order; 0: all."""
+    if not 0 < n < counts.shape[1]:
+        return np.arange(counts.shape[1])
+    scaled = log_normalised(counts)
+    mean = np.asarray(scaled.mean(axis=0)).ravel()
+    variance = np.asarray(scaled.power(2).mean(axis=0)).ravel() - mean**2
+    return np.sort(np.argsort(-variance, kind="stable")[:n])
 
 
 def check_counts(X, *, cells: np.ndarray | None = None, genes: np.ndarray | None = None) -> sparse.csr_matrix:
@@ -114,13 +121,17 @@ def check_counts(X, *, cells: np.ndarray | None = None, genes: np.ndarray | None
     if sparse.issparse(X):
         matrix = X.tocsr(copy=True)
     else:
-        try:
-            dense = np.asarray(X, dtype=float)
-        except (TypeError, ValueError) as error:
-            raise DataFormatError(f"Counts must be numbers ({error}); give cells × genes of whole numbers.") from None
+        dense = np.asarray(X)
+        if dense.dtype.kind not in "iuf":  # numbers of any width stay as they are: no second matrix
+            try:
+                dense = dense.astype(float)
+            except (TypeError, ValueError) as error:
+                raise DataFormatError(f"Counts must be numbers ({error}); give cells × genes.") from None
         if dense.ndim != 2:
             raise DataFormatError(f"Counts have {dense.ndim} dimensions; give a matrix, cells × genes.")
         matrix = sparse.csr_matrix(dense)
+    if matrix.dtype.kind == "b":
+        matrix = matrix.astype(np.int32)
     if 0 in matrix.shape:
         raise DataFormatError(f"Counts have the shape {matrix.shape}; at least one cell and one gene are needed.")
     matrix.sum_duplicates()
@@ -201,13 +212,18 @@ def simulated_counts(n_cells: int = 700, n_genes: int = 500, n_kinds: int = 5, s
 
 
 def divide(n_cells: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions of the training, validation and test cells, by `FRACTIONS`."""
-    order = np.random.default_rng([seed, 81]).permutation(n_cells)
+    """Positions of the training, validation and test cells, by `FRACTIONS`.
+
+    The test cells are the same for every seed, so that what is chosen by one seed's validation cells has not seen
+    another's test cells; a seed divides the others.
+    """
     n_train, n_validation = round(FRACTIONS[0] * n_cells), round(FRACTIONS[1] * n_cells)
-    parts = np.split(order, [n_train, n_train + n_validation])
+    rest, test = np.split(np.random.default_rng(81).permutation(n_cells), [n_train + n_validation])
+    rest = np.random.default_rng([seed, 81]).permutation(rest)
+    parts = (*np.split(rest, [n_train]), test)
     if min(map(len, parts)) == 0:
         raise ConfigError(f"{n_cells} cells cannot be divided into {', '.join(map(str, FRACTIONS))}; give 20 at least.")
-    return tuple(parts)
+    return parts
 
 
 def thin(counts: sparse.csr_matrix, held_out: float, seed: int) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
@@ -255,9 +271,9 @@ def _read_mouse() -> CountData:
     cells = table["cell_id"].astype(str).to_numpy()
     if matrix.shape != (len(cells), len(genes)):
         raise DataFormatError(f"{paths[0]} is {matrix.shape}, its tables name {len(cells)} cells, {len(genes)} genes.")
-    counts = check_counts(matrix.astype(np.int64), cells=cells, genes=genes)
+    counts = check_counts(matrix, cells=cells, genes=genes)
     source = "mouse nervous system, 10x (Zeisel et al. 2018), three kinds of cell"
-    return CountData("mouse_nervous", source, counts, genes, cells, table["label"].astype(str).to_numpy())
+    return CountData("mouse_nervous", source, counts, genes, cells, _labels(table["label"]))
 
 
 def _pbmc_file() -> Path | None:
@@ -298,7 +314,7 @@ def _read_pbmc() -> CountData:
         check_counts(counts, cells=cells, genes=genes),
         genes,
         cells,
-        table.obs["bulk_labels"].astype(str).to_numpy(),
+        _labels(table.obs["bulk_labels"]),
     )
 
 
@@ -318,8 +334,13 @@ def _read_h5ad(path: Path, label: str) -> CountData:
         counts = check_counts(table.layers.get("counts", table.X), cells=cells, genes=genes)
     except DataFormatError as error:
         raise DataFormatError(f"{path}: {error}") from error
-    labels = table.obs[label].astype(str).to_numpy() if label else np.full(len(cells), "")
+    labels = _labels(table.obs[label]) if label else np.full(len(cells), "")
     return CountData(path.stem, f"counts of {path.name}", counts, genes, cells, labels)
+
+
+def _labels(column: pd.Series) -> np.ndarray:
+    """Kinds of cell; a missing one is unknown, not a kind of its own."""
+    return np.where(column.isna(), "", column.astype(str)).astype(str)
 
 
 def _numbered(n_genes: int, n_cells: int) -> tuple[np.ndarray, np.ndarray]:

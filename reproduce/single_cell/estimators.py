@@ -7,6 +7,9 @@ not its list of checks: that feeds fractions and negative numbers, which are no 
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +35,8 @@ _BOUNDS = ("elbo", "importance")
 class CountAutoencoder(TransformerMixin, BaseEstimator):
     """What `CountVAE` and `CountGMVAE` share.
 
-    Counts (n_cells, n_genes) may be an array, a sparse matrix, a DataFrame or an AnnData (its ``X``); entries that are
+    Counts (n_cells, n_genes) may be an array, a sparse matrix, a DataFrame or an AnnData (its ``layers["counts"]`` if
+    there is one, else its ``X``, as `reproduce.single_cell.counts.load_counts` takes them); entries that are
     missing, negative or fractional and cells without any count are errors that name cell and gene.
 
     Attributes
@@ -74,6 +78,11 @@ class CountAutoencoder(TransformerMixin, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31))
         held_out = None if validation is None else self._checked(validation, reset=False)
         if held_out is None and (n := round(self.validation_fraction * counts.shape[0])) >= 1:
+            if n == counts.shape[0]:
+                raise ConfigError(
+                    f"validation_fraction is {self.validation_fraction}, which of {n} cells leaves none to learn from; "
+                    "give a smaller one, or more cells."
+                )
             order = np.random.default_rng([seed, 1]).permutation(counts.shape[0])
             held_out, counts = counts[order[:n]], counts[order[n:]]
         settings = self._training_settings()
@@ -84,22 +93,63 @@ class CountAutoencoder(TransformerMixin, BaseEstimator):
         self.weights_, self.history_, self.best_epoch_ = fitted.weights, fitted.history, fitted.best_epoch
         return self
 
+    def untrained(self, X) -> CountAutoencoder:
+        """This estimator with the weights from which training on these counts would start; `history_` is empty.
+
+        Parameters
+        ----------
+        X : counts (n_cells, n_genes)
+            What `fit` is to be given, together with validation cells.
+        """
+        from reproduce.single_cell.training import mode_for, trainer_for
+
+        self._check_parameters()
+        counts = self._checked(X, reset=True)
+        settings = self._training_settings()
+        self._mode = mode_for(counts.shape[0], settings)
+        seed = int(check_random_state(self.random_state).randint(2**31))
+        self.weights_ = trainer_for(self._network_settings(), self._mode).start(counts, settings, seed)
+        self.history_, self.best_epoch_ = pd.DataFrame(), 0
+        return self
+
     def transform(self, X) -> np.ndarray:
         """Mean of the latent's posterior, (n_cells, latent_size)."""
         return np.concatenate(list(self._cells("latent", X)))
 
     def reconstruct(self, X) -> np.ndarray:
-        """Expected counts at the posterior's mean, for each cell's own library size: what denoising is.
+        """The law's mean counts at the mean of q(z|x), with the cell's number of molecules as the size factor.
+
+        The cell's counts enter through z only: this is the mean before x is seen, not that given x (for which see
+        `predict_held_out`). Where `rates` is "share" it sums to the cell's number of molecules under Poisson and
+        negative binomial, and to less under their zero-inflated forms, whose mean is (1 − π) λ.
 
         Returns
         -------
         ndarray of float32 (n_cells, n_genes)
             Dense: 4 bytes an entry.
         """
-        return np.concatenate(list(self._cells("expected", X)))
+        return self._filled("expected", X)
+
+    def predict_held_out(self, X, held_out: float) -> np.ndarray:
+        """Molecules to be expected among those that thinning took out of these cells.
+
+        Parameters
+        ----------
+        X : counts (n_cells, n_genes)
+            What thinning left.
+        held_out : float
+            Probability with which a molecule was taken.
+
+        Returns
+        -------
+        ndarray of float32 (n_cells, n_genes)
+            See `reproduce.single_cell.likelihoods.Likelihood.expected_given`. Dense: 4 bytes an entry.
+        """
+        check_number("held_out", held_out, low=0, high=1, open_low=True, open_high=True)
+        return self._filled("further", X) * np.float32(held_out / (1.0 - held_out))
 
     def score_cells(self, X, *, n_draws: int = 10, random_state: int = 0) -> pd.DataFrame:
-        """Bounds on each cell's log probability, given its library size where `rates` is "share".
+        """Bounds on each cell's log probability, with its library size as the size factor where `rates` is "share".
 
         Parameters
         ----------
@@ -112,7 +162,8 @@ class CountAutoencoder(TransformerMixin, BaseEstimator):
         -------
         DataFrame
             One row a cell: elbo, importance (log of the mean importance weight, a tighter bound), reconstruction,
-            latent_divergence, class_divergence, rate_sum.
+            latent_divergence, class_divergence, rate_sum, largest_log_rate, composition (see
+            `reproduce.single_cell.networks.CountNetwork.terms`).
         """
         check_integer("n_draws", n_draws, least=1)
         blocks = list(self._cells("terms", X, n_draws=n_draws, seed=int(random_state)))
@@ -142,7 +193,7 @@ class CountAutoencoder(TransformerMixin, BaseEstimator):
         ----------
         n_cells : int
         library_size : float
-            Of the cells drawn; not used where `rates` is "exponential".
+            Of the cells drawn; used where `rates` is "share" only.
         random_state : int, optional
 
         Returns
@@ -183,7 +234,7 @@ class CountAutoencoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         path = _npz(path)
         parameters = self.get_params()
-        if not isinstance(parameters["random_state"], (int, type(None))):
+        if not isinstance(parameters["random_state"], (Integral, type(None))):
             raise ConfigError("random_state is a generator, which cannot be saved; give a whole number.")
         about = {
             "form": _FORM, "kind": type(self).__name__, "parameters": parameters, "best_epoch": self.best_epoch_,
@@ -194,7 +245,7 @@ class CountAutoencoder(TransformerMixin, BaseEstimator):
         if hasattr(self, "feature_names_in_"):
             arrays["genes"] = self.feature_names_in_.astype(str)
         with atomic_path(path) as temporary:
-            np.savez_compressed(temporary, about=np.array(json.dumps(about)), **arrays)
+            np.savez_compressed(temporary, about=np.array(json.dumps(about, default=_plain)), **arrays)
         return path
 
     @classmethod
@@ -211,7 +262,7 @@ class CountAutoencoder(TransformerMixin, BaseEstimator):
             with np.load(path, allow_pickle=False) as file:
                 about = json.loads(str(file["about"]))
                 arrays = {name: file[name] for name in file.files if name != "about"}
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise DataFormatError(f"{path} is no saved auto-encoder ({error}); save it again.") from error
         if about.get("form") != _FORM or about.get("kind") != cls.__name__:
             raise DataFormatError(f"{path} holds {about.get('kind')!r} in the form {about.get('form')!r}; load that.")
@@ -249,7 +300,7 @@ class CountAutoencoder(TransformerMixin, BaseEstimator):
         for width in units:
             check_integer("hidden_units", width, least=1)
         check_choice("layer_normalization", self.layer_normalization, (True, False))
-        check_choice("rates", self.rates, ("share", "exponential"))
+        check_choice("rates", self.rates, ("share", "exponential", "bounded"))
         check_choice("inputs", self.inputs, ("log1p", "counts"))
         check_choice("start", self.start, ("profile", "zero"))
         check_number("learning_rate", self.learning_rate, low=0, open_low=True)
@@ -296,10 +347,20 @@ class CountAutoencoder(TransformerMixin, BaseEstimator):
         counts = self._checked(X, reset=False)
         return self._trainer().cells(name, self.weights_, counts, **kwargs)
 
+    def _filled(self, name: str, X) -> np.ndarray:
+        """Blocks of cells × genes, each written to its place as it comes: never the whole of it twice."""
+        check_is_fitted(self)
+        counts = self._checked(X, reset=False)
+        result, start = np.empty(counts.shape, np.float32), 0
+        for block in self._trainer().cells(name, self.weights_, counts):
+            result[start : start + len(block)] = block
+            start += len(block)
+        return result
+
     def _checked(self, X, *, reset: bool) -> sparse.csr_matrix:
         cells = genes = None
         if isinstance(X, AnnData):
-            X, cells, genes = X.X, X.obs_names.to_numpy(), X.var_names.to_numpy()
+            X, cells, genes = X.layers.get("counts", X.X), X.obs_names.to_numpy(), X.var_names.to_numpy()
         elif isinstance(X, pd.DataFrame):
             X, cells, genes = X.to_numpy(), X.index.to_numpy(), X.columns.to_numpy()
         counts = check_counts(X, cells=cells, genes=genes)
@@ -335,8 +396,8 @@ class CountVAE(CountAutoencoder):
     hidden_units : tuple of int, default (100,)
         Widths of the encoder's hidden layers; the decoder's are the same in reverse.
     layer_normalization : bool, default True
-    rates : {"share", "exponential"}, default "share"
-        Rates n · softmax(a) for a cell with n counts, or exp(a) whatever n.
+    rates : {"share", "exponential", "bounded"}, default "share"
+        Rates n · softmax(a) for a cell with n counts, or exp(a) whatever n, or exp(a) with a kept within −10 and 10.
     inputs : {"log1p", "counts"}, default "log1p"
         What the encoder sees.
     start : {"profile", "zero"}, default "profile"
@@ -464,6 +525,13 @@ class CountGMVAE(CountAutoencoder):
         means = network.component_means.values.numpy()[components]
         scales = np.exp(0.5 * network.component_log_variances.values.numpy()[components])
         return means + scales * rng.standard_normal(means.shape)
+
+
+def _plain(value: object) -> object:
+    """A numpy scalar, which JSON does not know, as what it holds."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be saved.")
 
 
 def _npz(path: str | Path) -> Path:

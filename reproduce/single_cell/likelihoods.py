@@ -83,7 +83,11 @@ class Likelihood:
         log_p = -self._zero_cost(at)
         if not self.inflated:
             return log_p
-        return log_p + tf.nn.softplus(at.zero_logit - log_p) - tf.nn.softplus(at.zero_logit)
+        # log(e^logit + p₀) of the larger of the two, which alone stays finite and exact when the other is far below
+        ahead = log_p - at.zero_logit
+        larger = tf.where(ahead > 0, log_p, at.zero_logit)
+        together = larger + tf.nn.softplus(tf.where(ahead > 0, -ahead, ahead))
+        return together - tf.nn.softplus(at.zero_logit)
 
     def log_positive(self, counts: tf.Tensor, at: CountParameters) -> tf.Tensor:
         """Log probability of counts of 1 and more; finite but meaningless at 0."""
@@ -118,8 +122,41 @@ class Likelihood:
         return tf.reduce_sum(self.log_zero(at), axis=-1) + tf.reduce_sum(tf.where(counts > 0, more, 0.0), axis=-1)
 
     def mean(self, at: CountParameters) -> tf.Tensor:
-        """Expected counts, λ or (1 − π) λ."""
+        """Expected counts before any is seen, λ or (1 − π) λ."""
         return tf.exp(at.log_rate - tf.nn.softplus(at.zero_logit) if self.inflated else at.log_rate)
+
+    def expected_given(self, counts: tf.Tensor, at: CountParameters, odds: float = 1.0) -> tf.Tensor:
+        """Expected further counts of the same cells, given those that were seen.
+
+        Of counts that are thinned, each molecule kept with probability 1 − h, the two parts share what is random about
+        a gene in a cell beyond Poisson noise: the gamma variable of the negative binomial and whether the zero is an
+        extra one. What is seen therefore speaks of what is hidden. With the visible part's λ, θ and π,
+
+            Poisson              h/(1−h) · λ
+            negative binomial    h/(1−h) · λ (θ + x) / (θ + λ)        (θ is the same for both parts)
+            zero-inflated        times the probability, given x, that this is no extra zero: 1 where x > 0, else
+                                 (1−π) p₀(0) / p(0)
+
+        Parameters
+        ----------
+        counts : tensor
+            Of the visible part.
+        at : CountParameters
+            Of the visible part.
+        odds : float, default 1
+            Depth of the further counts over that of those seen, h/(1 − h).
+
+        Returns
+        -------
+        tensor of the shape of `counts`
+        """
+        expected = odds * tf.exp(at.log_rate)
+        if self.dispersed:
+            dispersion = tf.exp(at.log_dispersion)
+            expected *= (dispersion + counts) / (dispersion + tf.exp(at.log_rate))
+        if self.inflated:
+            expected *= tf.where(counts > 0, 1.0, tf.nn.sigmoid(-self._zero_cost(at) - at.zero_logit))
+        return expected
 
     def sample(self, at: CountParameters, generator: np.random.Generator) -> np.ndarray:
         """Draw counts.

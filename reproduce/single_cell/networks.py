@@ -18,6 +18,7 @@ step. As in `reproduce.models.layers`, random numbers come in from outside.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
@@ -34,8 +35,12 @@ from reproduce.single_cell.likelihoods import (
 
 #: Bounds on the logarithm of a posterior's variance.
 LOG_VARIANCE = (-10.0, 10.0)
-#: Sums over the cells of a batch that the step reports, by name.
+#: Bounds on log λ where `NetworkSettings.rates` is "bounded", as in scVAE.
+LOG_RATE = (-10.0, 10.0)
+#: Means over the cells of a batch that the step reports, by name.
 METRICS = ("elbo", "reconstruction", "latent_divergence", "class_divergence", "rate_sum")
+#: The largest log λ of a batch, which the step reports beside `METRICS`.
+LARGEST = "largest_log_rate"
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,9 @@ class NetworkSettings:
     n_components : int
         Of the mixture; 0 makes a VAE.
     layer_normalization : bool
-    rates : {"share", "exponential"}
-        Whether the decoder's outputs a become rates as n · softmax(a), or as exp(a) whatever the library size n.
+    rates : {"share", "exponential", "bounded"}
+        Whether the decoder's outputs a become rates as n · softmax(a), as exp(a) whatever the library size n, or as
+        exp(a) with a cut off at `LOG_RATE`.
     inputs : {"log1p", "counts"}
         What the encoder sees.
     learning_rate : float
@@ -159,6 +165,8 @@ class CountDecoder(keras.layers.Layer):
         log_rate = self.rate(h)
         if self.settings.rates == "share":
             log_rate = log_library + tf.nn.log_softmax(log_rate)
+        elif self.settings.rates == "bounded":
+            log_rate = tf.clip_by_value(log_rate, *LOG_RATE)
         return CountParameters(log_rate, self.log_dispersion, None if self.zero is None else self.zero(h))
 
     def start_at(self, profile: np.ndarray, log_dispersion: np.ndarray, zero_logit: float) -> None:
@@ -186,8 +194,6 @@ class CountNetwork(keras.Model):
     settings : NetworkSettings
     """
 
-    metric_names = METRICS
-
     def __init__(self, settings: NetworkSettings, **kwargs):
         super().__init__(**kwargs)
         self.settings, self.law = settings, likelihood_of(settings.likelihood)
@@ -214,12 +220,16 @@ class CountNetwork(keras.Model):
     def inputs_of(self, positions: tf.Tensor, counts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """What encoders see (n_cells, n_genes), and the logarithm of library sizes (n_cells, 1), from sparse rows."""
         values = tf.math.log1p(counts) if self.settings.inputs == "log1p" else counts
-        n_cells, n_genes = tf.shape(counts)[0], self.settings.n_genes
+        log_library = tf.math.log(tf.reduce_sum(counts, axis=1, keepdims=True))
+        return self.dense(positions, values), log_library
+
+    def dense(self, positions: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        """Sparse rows (n_cells, n_positions) as (n_cells, n_genes)."""
+        n_cells, n_genes = tf.shape(values)[0], self.settings.n_genes
         flat = positions + tf.range(n_cells)[:, None] * n_genes
         # padding adds 0 to the first gene
-        dense = tf.math.unsorted_segment_sum(tf.reshape(values, [-1]), tf.reshape(flat, [-1]), n_cells * n_genes)
-        log_library = tf.math.log(tf.reduce_sum(counts, axis=1, keepdims=True))
-        return tf.reshape(dense, [n_cells, n_genes]), log_library
+        summed = tf.math.unsorted_segment_sum(tf.reshape(values, [-1]), tf.reshape(flat, [-1]), n_cells * n_genes)
+        return tf.reshape(summed, [n_cells, n_genes])
 
     def terms(self, positions: tf.Tensor, counts: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
         """The parts of each cell's ELBO, for one draw of the latent.
@@ -234,8 +244,10 @@ class CountNetwork(keras.Model):
         Returns
         -------
         dict of float32 tensors (n_cells,)
-            As `METRICS` (divergences not weighted; `rate_sum` the sum of all genes' rates) and "log_weight", whose
-            exponential has the mean p(x).
+            As `METRICS` (divergences not weighted; `rate_sum` the sum of all genes' rates), `LARGEST` (over genes),
+            "log_weight", whose exponential has the mean p(x), and "composition": log probability of the counts given
+            their sum, multinomial with shares λ/Σλ, less the divergences. Unlike "elbo" it asks the same of all
+            forms of rates: none is credited with, or held to, the cell's depth.
         """
         raise NotImplementedError
 
@@ -244,7 +256,19 @@ class CountNetwork(keras.Model):
         raise NotImplementedError
 
     def expected(self, positions: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
-        """Expected counts (n_cells, n_genes) at the posterior's mean."""
+        """The law's mean counts (n_cells, n_genes) at the posterior's mean."""
+        return self._at_posterior(positions, counts, self.law.mean)
+
+    def further(self, positions: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+        """Counts (n_cells, n_genes) to be expected if as many were drawn again, at the posterior's mean.
+
+        See `Likelihood.expected_given`.
+        """
+        seen = self.dense(positions, counts)
+        return self._at_posterior(positions, counts, lambda at: self.law.expected_given(seen, at))
+
+    def _at_posterior(self, positions: tf.Tensor, counts: tf.Tensor, expectation: Callable) -> tf.Tensor:
+        """What `expectation` makes of the parameters of all genes, (n_cells, n_genes)."""
         raise NotImplementedError
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -258,7 +282,7 @@ class CountNetwork(keras.Model):
         Returns
         -------
         dict of float32 scalars
-            Means over cells, as `METRICS`.
+            Means over cells, as `METRICS`, and `LARGEST` over cells.
         """
         with tf.GradientTape() as tape:
             terms = self.terms(batch["positions"], batch["counts"], batch["noise"])
@@ -268,7 +292,8 @@ class CountNetwork(keras.Model):
         # what the law does not use gets no gradient
         pairs = [(g, v) for g, v in zip(gradients, self.trainable_variables, strict=True) if g is not None]
         self.optimizer.apply(*map(list, zip(*pairs, strict=True)))
-        return {name: tf.reduce_mean(terms[name]) for name in METRICS}
+        metrics = {name: tf.reduce_mean(terms[name]) for name in METRICS}
+        return metrics | {LARGEST: tf.reduce_max(terms[LARGEST])}
 
 
 class VAENetwork(CountNetwork):
@@ -295,17 +320,18 @@ class VAENetwork(CountNetwork):
             "latent_divergence": divergence,
             "class_divergence": tf.zeros_like(divergence),
             "rate_sum": tf.reduce_sum(tf.exp(at.log_rate), axis=-1),
+            LARGEST: tf.reduce_max(at.log_rate, axis=-1),
             "log_weight": reconstruction + log_ratio,
+            "composition": log_composition(positions, counts, at.log_rate) - divergence,
         }
 
     def latent(self, positions, counts):
         """See `CountNetwork.latent`."""
         return self._posterior(self.inputs_of(positions, counts)[0])[0]
 
-    def expected(self, positions, counts):
-        """See `CountNetwork.expected`."""
+    def _at_posterior(self, positions, counts, expectation):
         x, log_library = self.inputs_of(positions, counts)
-        return self.law.mean(self.decoder(self._posterior(x)[0], log_library))
+        return expectation(self.decoder(self._posterior(x)[0], log_library))
 
 
 class GMVAENetwork(CountNetwork):
@@ -351,8 +377,9 @@ class GMVAENetwork(CountNetwork):
         noise = tf.transpose(tf.reshape(noise, [-1, k, self.settings.latent_size]), [1, 0, 2])
         z = mean + tf.exp(0.5 * log_variance) * noise
         at = self._decode(z, log_library)
-        of_cells = self.law.cell_log_probability(tf.tile(positions, [k, 1]), tf.tile(counts, [k, 1]), at)
-        of_cells = tf.reshape(of_cells, [k, -1])
+        tiled = tf.tile(positions, [k, 1]), tf.tile(counts, [k, 1])
+        of_cells = tf.reshape(self.law.cell_log_probability(*tiled, at), [k, -1])
+        compositions = tf.reshape(log_composition(*tiled, at.log_rate), [k, -1])
         rate_sums = tf.reshape(tf.reduce_sum(tf.exp(at.log_rate), axis=-1), [k, -1])
         prior = self.component_means.values[:, None], self.component_log_variances.values[:, None]
         divergence = tf.reduce_sum(q * normal_divergence(mean, log_variance, *prior), axis=0)
@@ -365,7 +392,9 @@ class GMVAENetwork(CountNetwork):
             "latent_divergence": divergence,
             "class_divergence": class_divergence,
             "rate_sum": tf.reduce_sum(q * rate_sums, axis=0),
+            LARGEST: tf.reduce_max(tf.reshape(tf.reduce_max(at.log_rate, axis=-1), [k, -1]), axis=0),
             "log_weight": tf.reduce_logsumexp(of_cells + log_ratio, axis=0) - float(np.log(k)),
+            "composition": tf.reduce_sum(q * compositions, axis=0) - divergence - class_divergence,
         }
 
     def latent(self, positions, counts):
@@ -374,18 +403,32 @@ class GMVAENetwork(CountNetwork):
         q = tf.transpose(tf.exp(self._log_classes(x)))
         return tf.reduce_sum(q[:, :, None] * self._posteriors(x)[0], axis=0)
 
-    def expected(self, positions, counts):
-        """See `CountNetwork.expected`; the mean over components."""
+    def _at_posterior(self, positions, counts, expectation):
+        # the mean over components, one after the other: all at once would take n_components times the memory
         x, log_library = self.inputs_of(positions, counts)
-        q = tf.transpose(tf.exp(self._log_classes(x)))
-        means = self.law.mean(self._decode(self._posteriors(x)[0], log_library))
-        means = tf.reshape(means, [self.settings.n_components, -1, self.settings.n_genes])
-        return tf.reduce_sum(q[:, :, None] * means, axis=0)
+        q, means = tf.exp(self._log_classes(x)), self._posteriors(x)[0]
+        of_components = [expectation(self.decoder(means[y], log_library)) for y in range(self.settings.n_components)]
+        return tf.add_n([q[:, y, None] * found for y, found in enumerate(of_components)])
 
 
 def network_of(settings: NetworkSettings) -> CountNetwork:
     """A network of this layout."""
     return (GMVAENetwork if settings.n_components else VAENetwork)(settings)
+
+
+def log_composition(positions: tf.Tensor, counts: tf.Tensor, log_rate: tf.Tensor) -> tf.Tensor:
+    """Log probability (n_cells,) of counts given their sum: multinomial, with a cell's rates over their sum as shares.
+
+    Parameters
+    ----------
+    positions, counts : tensors (n_cells, n_positions)
+        0 counts say padding.
+    log_rate : tensor (n_cells, n_genes)
+    """
+    n = tf.reduce_sum(counts, axis=-1)
+    there = tf.gather(log_rate, positions, batch_dims=1)
+    fitted = tf.reduce_sum(counts * there, axis=-1) - n * tf.reduce_logsumexp(log_rate, axis=-1)
+    return fitted + tf.math.lgamma(n + 1.0) - tf.reduce_sum(tf.math.lgamma(counts + 1.0), axis=-1)
 
 
 def _mean_and_log_variance(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

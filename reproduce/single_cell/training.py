@@ -21,7 +21,7 @@ from scipy import sparse
 
 from reproduce.models.layers import initial_weights
 from reproduce.models.training import Fitted, execution_mode
-from reproduce.single_cell.networks import METRICS, NetworkSettings, network_of
+from reproduce.single_cell.networks import LARGEST, METRICS, NetworkSettings, network_of
 
 #: Bound on what one call of steps is handed, bytes.
 PORTION_BYTES = 64 * 2**20
@@ -124,7 +124,7 @@ class Trainer:
         eager = mode == "eager"
         self.functions = {
             name: function if eager else tf.function(function, autograph=False, reduce_retracing=True)
-            for name in ("terms", "latent", "expected", "log_classes")
+            for name in ("terms", "latent", "expected", "further", "log_classes")
             if (function := getattr(self.network, name, None)) is not None
         }
 
@@ -153,8 +153,9 @@ class Trainer:
         -------
         Fitted
             The best epoch is that of the highest validation ELBO, the last without validation cells. Its history has
-            one row an epoch: epoch, seconds, means over cells of `METRICS` and of count_sum, and validation_elbo,
-            validation_reconstruction, validation_divergence (NaN without validation cells).
+            one row an epoch: epoch, seconds, means over cells of `METRICS` and of count_sum, the largest log rate of
+            all its steps that gave a number, and validation_elbo, validation_reconstruction, validation_divergence,
+            validation_composition (NaN without validation cells).
 
         Raises
         ------
@@ -162,13 +163,13 @@ class Trainer:
             When the ELBO is no finite number.
         """
         seeds = np.random.SeedSequence(seed).generate_state(3)
-        self._reset(train, settings, int(seeds[0]))
+        self.start(train, settings, seed)
         batch_size = min(settings.batch_size, train.shape[0])
         n_steps = -(-train.shape[0] // batch_size)
         records, best = [], None
         began = time.perf_counter()
         for epoch, totals in enumerate(self._epochs(train, settings, (n_steps, batch_size), int(seeds[1])), start=1):
-            metrics = dict(zip((*METRICS, "count_sum"), totals / n_steps, strict=True))
+            metrics = dict(zip((*METRICS, "count_sum"), totals[:-1] / n_steps, strict=True)) | {LARGEST: totals[-1]}
             check = self._validate(validation, batch_size, int(seeds[2]))
             records.append({"epoch": epoch, "seconds": time.perf_counter() - began, **metrics, **check})
             elbo = check["validation_elbo"]
@@ -196,7 +197,7 @@ class Trainer:
 
         Parameters
         ----------
-        name : {"terms", "latent", "expected", "log_classes"}
+        name : {"terms", "latent", "expected", "further", "log_classes"}
         weights : list of ndarray
         counts : CSR matrix
         n_draws : int
@@ -229,27 +230,31 @@ class Trainer:
             yield {key: np.stack([one[key] for one in drawn]) for key in drawn[0]}
 
     def _validate(self, validation: sparse.csr_matrix | None, batch_size: int, seed: int) -> dict[str, float]:
-        names = ("validation_elbo", "validation_reconstruction", "validation_divergence")
+        names = ("elbo", "reconstruction", "divergence", "composition")
+        names = tuple(f"validation_{name}" for name in names)
         if validation is None:
             return dict.fromkeys(names, float("nan"))
         # the same noise in each epoch: it must not decide which is best
         blocks = list(self._blocks("terms", validation, batch_size, 1, seed))
-        mean = {name: float(np.concatenate([b[name][0] for b in blocks]).mean()) for name in METRICS}
+        parts = (*METRICS, "composition")
+        mean = {name: float(np.concatenate([b[name][0] for b in blocks]).mean()) for name in parts}
         divergence = mean["latent_divergence"] + mean["class_divergence"]
         elbo = mean["elbo"] if np.isfinite(mean["elbo"]) else float("-inf")
-        return dict(zip(names, (elbo, mean["reconstruction"], divergence), strict=True))
+        return dict(zip(names, (elbo, mean["reconstruction"], divergence, mean["composition"]), strict=True))
 
-    def _reset(self, train: sparse.csr_matrix, settings: TrainingSettings, seed: int) -> None:
-        self.network.set_weights(initial_weights(self.network, seed))
+    def start(self, train: sparse.csr_matrix, settings: TrainingSettings, seed: int) -> list[np.ndarray]:
+        """Set and return the weights from which `fit` starts."""
+        self.network.set_weights(initial_weights(self.network, int(np.random.SeedSequence(seed).generate_state(1)[0])))
         for variable, value in zip(self.network.optimizer.variables, self._optimizer_start, strict=True):
             variable.assign(value)
         if settings.start == "profile":
             self.network.decoder.start_at(*starting_profile(train), _ZERO_LOGIT)
+        return self.network.get_weights()
 
     def _epochs(
         self, train: sparse.csr_matrix, settings: TrainingSettings, shape: tuple[int, int], seed: int
     ) -> Iterator[np.ndarray]:
-        """Sums over the steps of one epoch after the other: `METRICS`, and the mean library size."""
+        """For each epoch sums over its steps, of `METRICS` and the mean library size, and the largest log rate."""
         n_steps, batch_size = shape
         packer = Packer(train)
         per_call = max(1, min(n_steps, PORTION_BYTES // (batch_size * packer.bytes_per_cell)))
@@ -267,38 +272,49 @@ class Trainer:
             return (*(tf.constant(part) for part in packer.rows(index)), tf.constant(noise))
 
         with ThreadPoolExecutor(max_workers=1) as pool:
-            drawn, totals = pool.submit(draw, 0), 0.0
+            drawn, totals, largest = pool.submit(draw, 0), 0.0, -np.inf
             for number, (epoch, start) in enumerate(portions):
                 inputs = drawn.result()
                 if number + 1 < len(portions):
                     drawn = pool.submit(draw, number + 1)
                 warm_up = min(1.0, (epoch + 1) / settings.warm_up_epochs) if settings.warm_up_epochs else 1.0
-                sums = self._run_steps(*inputs, tf.constant(warm_up, tf.float32)).numpy().astype(float)
-                totals = totals + np.append(sums, inputs[1].numpy().sum() / batch_size)
+                found = self._run_steps(*inputs, tf.constant(warm_up, tf.float32)).numpy().astype(float)
+                totals = totals + np.append(found[:-1], inputs[1].numpy().sum() / batch_size)
+                largest = max(largest, found[-1])
                 if start + per_call >= n_steps:
-                    yield totals
-                    totals = 0.0
+                    yield np.append(totals, largest)
+                    totals, largest = 0.0, -np.inf
 
     def _steps(self, positions: tf.Tensor, counts: tf.Tensor, noise: tf.Tensor, warm_up: tf.Tensor) -> tf.Tensor:
-        """Run all steps; returns the sums of the metrics (n_metrics,)."""
+        """Run all steps; returns the sums of the metrics and the largest log rate (n_metrics + 1,)."""
         n_steps = tf.shape(positions)[0]
 
         def one_step(step: tf.Tensor, totals: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return step + 1, totals + self._step(positions[step], counts[step], noise[step], warm_up)
+            return step + 1, _gathered(totals, self._step(positions[step], counts[step], noise[step], warm_up))
 
-        totals = tf.zeros(len(METRICS))
-        return tf.while_loop(lambda step, _: step < n_steps, one_step, (0, totals), parallel_iterations=1)[1]
+        return tf.while_loop(lambda step, _: step < n_steps, one_step, (0, _nothing()), parallel_iterations=1)[1]
 
     def _steps_in_python(self, positions, counts, noise, warm_up):
-        totals = 0.0
+        totals = _nothing()
         for step in range(len(positions)):
-            totals += self._step(positions[step], counts[step], noise[step], warm_up)
+            totals = _gathered(totals, self._step(positions[step], counts[step], noise[step], warm_up))
         return totals
 
     def _step(self, positions, counts, noise, warm_up) -> tf.Tensor:
         batch = {"positions": positions, "counts": counts, "noise": noise, "warm_up": warm_up}
         metrics = self.network.train_step(batch)
-        return tf.stack([metrics[name] for name in METRICS])
+        return tf.stack([metrics[name] for name in (*METRICS, LARGEST)])
+
+
+def _nothing() -> tf.Tensor:
+    """What steps are gathered onto."""
+    return tf.constant([0.0] * len(METRICS) + [float("-inf")])
+
+
+def _gathered(totals: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    # a step that came to no number must not wipe out how large rates had become: no number is not larger
+    largest = tf.where(step[-1:] > totals[-1:], step[-1:], totals[-1:])
+    return tf.concat([totals[:-1] + step[:-1], largest], axis=0)
 
 
 def starting_profile(counts: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:

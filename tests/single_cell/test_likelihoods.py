@@ -48,6 +48,9 @@ def test_laws_agree_with_scipy_over_extremes(name, dtype, digits):
     expected = truth(law, x, log_rate, log_dispersion, zero_logit)
     # digits are lost where terms far larger than their sum cancel, and nowhere else
     size = 1 + x * (np.abs(log_rate) + np.abs(log_dispersion) + np.log1p(x)) + np.exp(log_rate) + np.abs(zero_logit)
+    if law.inflated:
+        # the probability of a zero is bounded by that of an extra one, however large the rate
+        size = np.where(x == 0, 1 + np.abs(zero_logit), size)
     assert np.all(np.isfinite(found))
     assert np.max(np.abs(found - expected) / size) < digits
 
@@ -87,6 +90,25 @@ def test_draws_have_the_mean_and_the_zeros_that_the_law_says(name):
     drawn = law.sample(at, np.random.default_rng(1))
     assert drawn.mean() == pytest.approx(float(law.mean(at)[0]), rel=0.02)
     assert (drawn == 0).mean() == pytest.approx(np.exp(float(law.log_zero(at)[0])), abs=0.005)
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_what_is_hidden_follows_from_what_is_seen_as_in_simulated_thinning(name):
+    """For each visible count the mean of the hidden part of many thinned draws is what the law expects."""
+    law, rng, hidden_share = likelihood_of(name), np.random.default_rng(3), 0.3
+    log_rate, log_dispersion, zero_logit = np.log(4.0), np.log(1.5), -0.4
+    whole = CountParameters(*(tf.fill((1_000_000,), value) for value in (log_rate, log_dispersion, zero_logit)))
+    drawn = law.sample(whole, rng)
+    hidden = rng.binomial(drawn, hidden_share)
+    seen = drawn - hidden
+    for x in (0, 1, 3, 6):
+        there = hidden[seen == x]
+        visible_rate = log_rate + np.log(1 - hidden_share)
+        at = CountParameters(
+            *(tf.constant([value], tf.float64) for value in (visible_rate, log_dispersion, zero_logit))
+        )
+        found = law.expected_given(tf.constant([float(x)], tf.float64), at, hidden_share / (1 - hidden_share))
+        assert float(found[0]) == pytest.approx(there.mean(), abs=5 * there.std() / np.sqrt(len(there))), x
 
 
 def test_divergences_agree_with_drawing():

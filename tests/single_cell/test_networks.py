@@ -7,11 +7,12 @@ import tensorflow as tf
 from anndata import AnnData
 from scipy import sparse, stats
 from sklearn.base import clone
+from sklearn.metrics import adjusted_rand_score
 
 from reproduce.errors import ConfigError, DataFormatError
 from reproduce.single_cell.counts import check_counts, simulated_counts
 from reproduce.single_cell.estimators import CountGMVAE, CountVAE
-from reproduce.single_cell.networks import NetworkSettings, network_of
+from reproduce.single_cell.networks import NetworkSettings, log_composition, network_of
 from reproduce.single_cell.training import Packer
 
 TINY = {"latent_size": 2, "hidden_units": (4,), "epochs": 2, "random_state": 0, "batch_size": 20, "learning_rate": 1e-2}
@@ -117,13 +118,16 @@ def test_an_estimator_keeps_its_promises(data, make, tmp_path):
     assert latent.shape == (60, 2) and np.isfinite(latent).all()
     np.testing.assert_array_equal(latent, again.transform(counts))
     # the form of the counts and the cells beside one change nothing
-    for other in (data.counts, sparse.coo_array(data.counts), AnnData(counts), counts.to_numpy(float)):
+    layered = AnnData(np.log1p(counts), layers={"counts": data.counts})
+    for other in (data.counts, sparse.coo_array(data.counts), AnnData(counts), layered, counts.to_numpy(float)):
         np.testing.assert_allclose(estimator.transform(other[:7]), latent[:7], atol=1e-5)
     scores = estimator.score_cells(counts, n_draws=5)
     assert scores["importance"].mean() > scores["elbo"].mean()
     assert estimator.score(counts, bound="importance", n_draws=5) == pytest.approx(scores["importance"].mean())
     # shares of the library: a cell's expected counts are as many as its counts
     np.testing.assert_allclose(estimator.reconstruct(counts).sum(axis=1), counts.sum(axis=1), rtol=1e-4)
+    held_out = estimator.predict_held_out(counts, 0.2)
+    assert held_out.shape == counts.shape and (held_out > 0).all()
     drawn = estimator.sample(50, library_size=500.0, random_state=0)
     assert (
         drawn.shape == (50, 30) and drawn.dtype.kind == "i" and drawn.sum(axis=1).mean() == pytest.approx(500, rel=0.2)
@@ -139,7 +143,81 @@ def test_an_estimator_keeps_its_promises(data, make, tmp_path):
         estimator.transform(counts[[*data.genes[[1, 0]], *data.genes[2:]]])
 
 
+def test_the_composition_is_the_multinomial_s_and_ignores_the_depth_of_rates(data):
+    positions, counts = Packer(data.counts).rows(np.arange(6))
+    log_rate = np.random.default_rng(0).normal(size=(6, 30)).astype("float32")
+    dense = data.counts[:6].toarray()
+    shares = np.exp(log_rate) / np.exp(log_rate).sum(axis=1, keepdims=True)
+    expected = [
+        stats.multinomial.logpmf(x, x.sum(), p.astype(float) / p.astype(float).sum())
+        for x, p in zip(dense, shares, strict=True)
+    ]
+    for deeper in (0.0, 3.0):
+        np.testing.assert_allclose(log_composition(positions, counts, log_rate + deeper), expected, rtol=1e-4)
+
+
+def test_components_of_separated_kinds_are_found():
+    rng = np.random.default_rng(0)
+    kinds = np.repeat(np.arange(3), 60)
+    means = np.where(np.arange(30) // 10 == kinds[:, None], 12.0, 1.0)
+    order = rng.permutation(180)
+    model = CountGMVAE(
+        3,
+        "poisson",
+        latent_size=2,
+        hidden_units=(16,),
+        epochs=60,
+        warm_up_epochs=10,
+        learning_rate=1e-2,
+        batch_size=30,
+        random_state=0,
+    )
+    found = model.fit(rng.poisson(means)[order]).predict(rng.poisson(means))
+    assert adjusted_rand_score(kinds, found) > 0.95
+
+
+def test_a_start_is_where_training_begins(data):
+    model = CountVAE(
+        "poisson",
+        rates="exponential",
+        start="zero",
+        learning_rate=1e-12,
+        **{k: v for k, v in TINY.items() if k != "learning_rate"},
+    )
+    start = model.untrained(data.counts[:50]).score_cells(data.counts[:50], n_draws=1)
+    assert len(model.history_) == 0
+    history = model.fit(data.counts[:50], validation=data.counts[50:]).history_
+    assert start["rate_sum"].mean() == pytest.approx(history["rate_sum"].iloc[0], rel=0.05)
+    assert start["largest_log_rate"].max() == pytest.approx(history["largest_log_rate"].iloc[0], rel=0.3)
+
+
+def test_bounded_rates_stay_within_their_bounds(data):
+    model = CountVAE(
+        "poisson", rates="bounded", inputs="counts", start="zero", **{**TINY, "learning_rate": 50.0, "epochs": 5}
+    )
+    assert model.fit(data.counts).score_cells(data.counts)["largest_log_rate"].max() <= 10
+
+
+def test_saving_takes_numpy_s_numbers_and_loading_refuses_a_torn_file(data, tmp_path):
+    given = {
+        **TINY,
+        "epochs": np.int64(1),
+        "hidden_units": (np.int64(4),),
+        "learning_rate": np.float32(1e-2),
+        "random_state": np.int64(3),
+    }
+    path = CountVAE(**given).fit(data.counts).save(tmp_path / "m.npz")
+    assert CountVAE.load(path).get_params()["random_state"] == 3
+    whole = path.read_bytes()
+    for torn in (whole[: len(whole) // 2], b"PK\x03\x04" + whole[4:100], b""):
+        path.write_bytes(torn)
+        with pytest.raises(DataFormatError, match="save it again"):
+            CountVAE.load(path)
+
+
 def test_hyperparameters_out_of_range_are_named(data):
+    with pytest.raises(ConfigError, match="validation_fraction"):
+        CountVAE(**TINY, validation_fraction=0.9).fit(data.counts[:1])
     for wrong in (
         {"latent_size": 0},
         {"hidden_units": ()},
