@@ -7,7 +7,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import pandas as pd
@@ -55,6 +57,8 @@ def run_all(
 ) -> pd.DataFrame:
     """The rows of every run; what ``folder/name.csv`` holds already, made by the same code of the same data, is kept.
 
+    Rows of other runs (of other data, of other arguments) stay in the file and are not returned.
+
     Parameters
     ----------
     runs : sequence of Run
@@ -79,8 +83,7 @@ def run_all(
     path = Path(folder) / f"{name}.csv"
     of_data = "" if data is None else data.fingerprint()
     wanted = {run.run_id(of_data): run for run in runs}
-    kept = _read(path) if path.exists() else pd.DataFrame({IDENTITY: []})
-    kept = kept[kept[IDENTITY].isin(list(wanted))]
+    kept = _read(path) if path.exists() else pd.DataFrame({IDENTITY: []}, dtype=str)
     todo = [(key, run) for key, run in wanted.items() if key not in set(kept[IDENTITY])]
     failures = []
     for key, found in in_workers(partial(_run, data), todo, n_jobs):
@@ -88,19 +91,27 @@ def run_all(
             failures.append(found)
             continue
         found.insert(0, IDENTITY, key)
-        kept = pd.concat([part for part in (kept, found) if len(part)], ignore_index=True)
+        kept = pd.concat([part for part in (kept, _as_kept(found)) if len(part)], ignore_index=True).fillna("")
         write_table(kept, folder, name)
     if failures:
         raise RuntimeError(f"{len(failures)} of {len(runs)} runs failed; the first: {failures[0]}")
     order = {key: position for position, key in enumerate(wanted)}
-    kept = kept.sort_values(IDENTITY, key=lambda keys: keys.map(order), kind="stable", ignore_index=True)
-    write_table(kept, folder, name)
-    return _read(path)  # as it is kept, so that a repeated run has the same digits
+    asked = kept[IDENTITY].isin(list(wanted))
+    rows = kept[asked].sort_values(IDENTITY, key=lambda keys: keys.map(order), kind="stable")
+    write_table(pd.concat([kept[~asked], rows]), folder, name)
+    # as it is kept, so that a repeated run has the same digits; an identity may be all digits
+    return pd.read_csv(StringIO(rows.to_csv(index=False)), dtype={IDENTITY: str})
 
 
 def _read(path: Path) -> pd.DataFrame:
-    # an identity may be all digits
-    return pd.read_csv(path, dtype={IDENTITY: str})
+    """A table as text, so that rows which are not asked for are written back letter by letter."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def _as_kept(found: pd.DataFrame) -> pd.DataFrame:
+    """New rows as `_read` would give them."""
+    with TemporaryDirectory() as folder:
+        return _read(write_table(found, folder, "found"))
 
 
 def _run(data: Fingerprinted | None, item: tuple[str, Run]) -> list[tuple[str, pd.DataFrame | str]]:
