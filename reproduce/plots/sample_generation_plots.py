@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from reproduce.plots import new_figure
-from reproduce.plots.single_cell_plots import KIND_COLOURS
 from reproduce.sample_generation.fidelity import SCORES
 from reproduce.tables.sample_generation_tables import LABELS, SCORE_LABELS
 
@@ -27,6 +28,8 @@ METHOD_COLOURS = {
     "repeats": "#E69F00",
     "all_real": "#000000",
 }
+#: Okabe and Ito's.
+CLASS_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#827B12")
 _MARKERS = {"gaussian": "o", "smote": "s", "gan": "v", "gan_gp": "^", "wgan_gp": "D", "law": "*"}
 _GREY = "#BBBBBB"
 _IN_SIZES = ("ks", "correlation_error", "mmd", "classifier_auc", "coverage", "distance_ratio")
@@ -42,7 +45,7 @@ def sample_maps(rows: pd.DataFrame) -> Figure:
     for ax, method in zip(axes.ravel(), methods):
         made = rows[(rows["part"] == "artificial") & (rows["method"] == method)]
         ax.scatter(test["x"], test["y"], s=9, color=_GREY, lw=0, label="test samples")
-        for colour, (name, part) in zip(KIND_COLOURS, made.groupby("class")):
+        for colour, (name, part) in zip(cycle(CLASS_COLOURS), made.groupby("class")):
             ax.scatter(part["x"], part["y"], s=7, color=colour, lw=0, alpha=0.75, label=str(name))
         ax.set_title(LABELS[method])
     for ax in axes.ravel()[len(methods) :]:

@@ -43,6 +43,9 @@ class AdversarialSettings:
         Adam's, of both.
     first_moment : float
         Adam's β₁.
+    averaging : float
+        Decay, a step, of the running mean of the generator's weights that is kept in the end (Yazıcı et al. 2019); 0
+        keeps the last weights.
     """
 
     n_features: int
@@ -55,6 +58,7 @@ class AdversarialSettings:
     penalty: float
     learning_rate: float
     first_moment: float
+    averaging: float
 
 
 class AdversarialPair(keras.Model):
@@ -161,6 +165,7 @@ class AdversarialTrainer:
         optimizers = (self.pair.generator_optimizer, self.pair.critic_optimizer)
         self._variables = [variable for optimizer in optimizers for variable in optimizer.variables]
         self._start = [variable.numpy() for variable in self._variables]
+        self._averages = [tf.Variable(weight.numpy(), trainable=False) for weight in self.pair.generator.weights]
         compiled = mode == "compiled"
         self._run_epoch = self._epoch if mode == "eager" else tf.function(
             self._epoch, autograph=False, jit_compile=compiled
@@ -192,7 +197,7 @@ class AdversarialTrainer:
         Returns
         -------
         weights : list of ndarray
-            The generator's.
+            The generator's, averaged over steps.
         history : DataFrame
             One row an epoch: epoch, seconds, `METRICS`.
 
@@ -205,6 +210,8 @@ class AdversarialTrainer:
         self.pair.set_weights(initial_weights(self.pair, int(weights_seed)))
         for variable, value in zip(self._variables, self._start, strict=True):
             variable.assign(value)
+        for average, value in zip(self._averages, self.pair.generator.get_weights(), strict=True):
+            average.assign(value)
         rng, members = np.random.default_rng(batch_seed), [np.flatnonzero(codes == k) for k in np.unique(codes)]
         samples, began, records = samples.astype(np.float32), time.perf_counter(), []
         indicators = np.eye(max(self.settings.n_classes, 1), dtype=np.float32)[:, : self.settings.n_classes]
@@ -219,7 +226,8 @@ class AdversarialTrainer:
             records.append((epoch, time.perf_counter() - began, *map(float, found)))
             if on_epoch is not None:
                 on_epoch(epoch, records[-1][-1])
-        return self.pair.generator.get_weights(), pd.DataFrame(records, columns=["epoch", "seconds", *METRICS])
+        weights = [average.numpy() for average in self._averages]
+        return weights, pd.DataFrame(records, columns=["epoch", "seconds", *METRICS])
 
     def sample(self, weights: list[np.ndarray], noise: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Samples (n, n_features) of noise (n, latent_size) by a fitted generator."""
@@ -248,6 +256,8 @@ class AdversarialTrainer:
 
         def one(step: tf.Tensor, totals: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             metrics = self.pair.train_step({name: values[step] for name, values in inputs.items()})
+            for average, weight in zip(self._averages, self.pair.generator.weights, strict=True):
+                average.assign_add((1.0 - self.settings.averaging) * (tf.convert_to_tensor(weight) - average))
             return step + 1, totals + tf.stack([metrics[name] for name in METRICS])
 
         start = (0, tf.zeros(len(METRICS)))

@@ -25,6 +25,7 @@ class _AdversarialGenerator(SampleGenerator):
         check_integer("hidden_layers", self.hidden_layers, least=0)
         check_number("penalty", self.penalty, low=0)
         check_number("learning_rate", self.learning_rate, low=0, open_low=True)
+        check_number("averaging", self.averaging, low=0, high=1, open_high=True)
         check_random_state_value(self.random_state)
         check_integer("random_state", self.random_state, least=0)  # it is saved as JSON
         check_choice("verbose", self.verbose, (True, False))
@@ -45,6 +46,7 @@ class _AdversarialGenerator(SampleGenerator):
             penalty=float(self.penalty),
             learning_rate=float(self.learning_rate),
             first_moment=first_moment,
+            averaging=float(self.averaging),
         )
         return trainer_for(settings, execution_mode(int(self.epochs) * STEPS_PER_EPOCH))
 
@@ -94,6 +96,8 @@ class ClassGAN(_AdversarialGenerator):
         Weight of the critic's gradient penalty (Fedus et al. 2018); 0, as the first GAN has it, has none.
     learning_rate : float, default 1e-3
         Adam's.
+    averaging : float, default 0.99
+        Decay, a step, of the running mean of the generator's weights that is kept; 0 keeps the last weights.
     batch_size : int, default 64
         Drawn with replacement.
     epochs : int, default 40
@@ -110,6 +114,7 @@ class ClassGAN(_AdversarialGenerator):
         critic_steps: int = 1,
         penalty: float = 0.0,
         learning_rate: float = 1e-3,
+        averaging: float = 0.99,
         batch_size: int = 64,
         epochs: int = 40,
         random_state: int = 0,
@@ -121,6 +126,7 @@ class ClassGAN(_AdversarialGenerator):
         self.critic_steps = critic_steps
         self.penalty = penalty
         self.learning_rate = learning_rate
+        self.averaging = averaging
         self.batch_size = batch_size
         self.epochs = epochs
         self.random_state = random_state
@@ -168,6 +174,8 @@ class ConditionalWGAN(_AdversarialGenerator):
         Weight of the gradient penalty.
     learning_rate : float, default 5e-4
         Adam's.
+    averaging : float, default 0.99
+        Decay, a step, of the running mean of the generator's weights that is kept; 0 keeps the last weights.
     batch_size : int, default 64
         Drawn with replacement.
     epochs : int, default 60
@@ -184,6 +192,7 @@ class ConditionalWGAN(_AdversarialGenerator):
         critic_steps: int = 5,
         penalty: float = 10.0,
         learning_rate: float = 5e-4,
+        averaging: float = 0.99,
         batch_size: int = 64,
         epochs: int = 60,
         random_state: int = 0,
@@ -195,6 +204,7 @@ class ConditionalWGAN(_AdversarialGenerator):
         self.critic_steps = critic_steps
         self.penalty = penalty
         self.learning_rate = learning_rate
+        self.averaging = averaging
         self.batch_size = batch_size
         self.epochs = epochs
         self.random_state = random_state

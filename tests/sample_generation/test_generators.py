@@ -92,6 +92,15 @@ def test_gans_learn_where_the_classes_lie(kind):
     pd.testing.assert_frame_equal(again.sample(3)[0], generator.sample(3)[0])
 
 
+def test_averaging_takes_the_mean_of_weights_and_none_takes_the_last():
+    X, y = samples()
+    parts = {rate: ConditionalWGAN(**SMALL, averaging=rate).fit(X, y).weights_[0] for rate in (0.0, 0.5, 0.999999)}
+    last, middle, start = parts.values()
+    for a, b, c in zip(last, middle, start):
+        # almost no step counts with the slowest mean, which stays near the start; the others follow training
+        assert np.abs(a - b).max() < np.abs(a - c).max() or np.abs(a - c).max() == 0
+
+
 def test_wgan_learns_the_width_of_a_class():
     X, y = samples(200)
     drawn, _ = (
@@ -112,7 +121,7 @@ def test_hyperparameters_out_of_range_are_refused(option, value):
 def test_the_penalty_is_zero_for_a_critic_of_slope_one():
     import tensorflow as tf
 
-    settings = AdversarialSettings(3, 2, "wasserstein", 2, 0, 4, 1, 10.0, 1e-3, 0.0)
+    settings = AdversarialSettings(3, 2, "wasserstein", 2, 0, 4, 1, 10.0, 1e-3, 0.0, 0.0)
     pair = AdversarialPair(settings)
     kernel = np.array([0.6, 0.8, 0.0, 5.0, -7.0], np.float32)[:, None]  # the classes' weights are no slope
     pair.critic.set_weights([kernel, np.zeros(1, np.float32)])
