@@ -50,13 +50,14 @@ def translation_dots(table: pd.DataFrame) -> Figure:
 
 
 def class_dots(table: pd.DataFrame) -> Figure:
-    """Balanced accuracy for translated layers by method, with lines for the real target and the source."""
+    """Balanced accuracy for translated layers with its 95 % interval, and lines for the real target and the source."""
     order = table.groupby("method")["class_translated"].mean().sort_values().index
     fig, axes = new_figure(len(DIRECTIONS), width=4.6, height=1.3 + 0.32 * len(order), sharey=True)
     for ax, direction in zip(axes, DIRECTIONS, strict=True):
         part = table[table["direction"] == direction].set_index("method").loc[order]
         for y, (method, row) in enumerate(part.iterrows()):
-            ax.plot(row["class_translated"], y, "o", color=METHOD_COLOURS[method], ms=5)
+            ends = {"mean": row["class_translated"], "low": row["class_low"], "high": row["class_high"]}
+            _dot(ax, y, pd.Series(ends), METHOD_COLOURS[method])
         ax.axvline(part["class_real"].mean(), color="black", lw=1.0, label="real target")
         ax.axvline(part["class_source"].mean(), color="#0072B2", ls="--", lw=1.0, label="the source itself")
         _across(ax, [METHODS[method] for method in order], direction, zero=False)

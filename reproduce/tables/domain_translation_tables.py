@@ -124,7 +124,10 @@ def translation_table(rows: pd.DataFrame) -> pd.DataFrame:
         table = table.merge(less[[*keys, *renamed.values()]], on=keys, how="left")
     else:
         table = table.assign(less_mean=np.nan, less_low=np.nan, less_high=np.nan)
-    columns = ["pearson", "below_zero", "class_translated", "class_real", "class_source", "seconds"]
+    renamed = {"mean": "class_translated", "low": "class_low", "high": "class_high"}
+    classes = intervals(overall, keys, "class_translated").rename(columns=renamed).drop(columns="n_seeds")
+    table = table.merge(classes, on=keys)
+    columns = ["pearson", "below_zero", "class_real", "class_source", "seconds"]
     means = overall.groupby(keys)[columns].mean().reset_index()
     return table.merge(means, on=keys).assign(label=lambda t: t["method"].map(METHODS))
 
@@ -140,7 +143,7 @@ def show_translation(table: pd.DataFrame) -> pd.DataFrame:
         "less ridge's": with_intervals(shown, "less_mean", ("less_low", "less_high")),
         "Pearson": shown["pearson"].map("{:.3f}".format),
         "features below 0": shown["below_zero"].map("{:.1%}".format),
-        "class recognised": shown["class_translated"].map("{:.3f}".format),
+        "class recognised": with_intervals(shown, "class_translated", ("class_low", "class_high"), ""),
         "seconds": shown["seconds"].map("{:.1f}".format),
         "divisions": shown["n_seeds"],
     })  # fmt: skip

@@ -1,50 +1,99 @@
 """Words and tables of the companion study of single-cell counts; never trains and never draws.
 
-Means over divisions of the cells have 95 % intervals by the corrected t of `reproduce.hypotheses`, since divisions
-overlap; with one division there is no interval, and nothing is concluded.
+Here: the data, known rates, the search, likelihoods, the conclusion. `single_cell_tasks` has the rest.
+
+**Intervals.** Means over divisions of the cells have 95 % intervals by the corrected t of `reproduce.hypotheses`, since
+divisions overlap (`counts.OVERLAP`); with one division there is no interval. Where a training diverged there is no mean
+either: a mean of those that did not would flatter what fails.
+
+**Verdicts** are those of `reproduce.hypotheses`: a claim is *supported* where the interval of a paired difference lies
+above the margin, *refuted* where it lies below, else *inconclusive*.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
+from reproduce.files import write_table
 from reproduce.hypotheses import corrected_t
-from reproduce.single_cell.clustering import CLUSTERINGS
-from reproduce.single_cell.counts import FRACTIONS, CountData
-from reproduce.single_cell.denoising import LIBRARY_MEAN, RIVALS
-from reproduce.single_cell.grid import PARAMETRISATIONS
+from reproduce.single_cell.counts import FRACTIONS, OVERLAP, CountData
+from reproduce.single_cell.denoising import RIVALS
+from reproduce.single_cell.grid import DIVERGED, N_DRAWS
 from reproduce.single_cell.likelihoods import LIKELIHOODS
 
-#: Test over training cells, which the corrected t needs.
-OVERLAP = FRACTIONS[2] / FRACTIONS[0]
 LAWS = {name: law.label for name, law in LIKELIHOODS.items()}
 METHODS = {**LAWS, **RIVALS}
-_FEW = "too few divisions of the cells to conclude"
+#: Smallest difference of ELBOs that matters, nats a cell.
+ELBO_MARGIN = 1.0
+#: What the study claims of laws: each of the first beats each of the second.
+_DISPERSED = ("negative_binomial", "zero_inflated_negative_binomial")
+_RIGID = ("poisson", "zero_inflated_poisson")
 
 
-def with_interval(values: pd.Series, ratio: float = OVERLAP) -> dict[str, float]:
-    """Mean, ends of its interval (NaN for a single value) and number of values."""
-    contrast = corrected_t(values, ratio)
+def with_interval(values: pd.Series) -> dict[str, float]:
+    """Mean, ends of its interval (NaN for a single value), number of values; no mean where one of them is missing."""
+    missing = int(values.isna().sum())
+    if missing or not len(values):
+        return {"mean": np.nan, "low": np.nan, "high": np.nan, "n_seeds": len(values), "n_diverged": missing}
+    contrast = corrected_t(values, OVERLAP)
     ends = (contrast.low, contrast.high) if np.isfinite(contrast.low) else (np.nan, np.nan)
-    return {"mean": contrast.mean, "low": ends[0], "high": ends[1], "n_seeds": contrast.n_splits}
+    return {"mean": contrast.mean, "low": ends[0], "high": ends[1], "n_seeds": contrast.n_splits, "n_diverged": 0}
 
 
-def _by(table: pd.DataFrame, key: str, value: str, order: dict[str, str], ratio: float = OVERLAP) -> pd.DataFrame:
+def means_by(table: pd.DataFrame, key: str, value: str, labels: dict[str, str]) -> pd.DataFrame:
+    """A row for each of `key`: name, label, and `with_interval` of `value` over seeds."""
     rows = [
-        {key: name, "label": order[name], **with_interval(group[value], ratio)}
+        {key: name, "label": labels[name], **with_interval(group[value])}
         for name, group in table.groupby(key, sort=False)
     ]
     return pd.DataFrame(rows)
 
 
-def _text(mean: float, low: float, high: float, digits: int, sign: str = "") -> str:
+def difference(rows: pd.DataFrame, key: str, value: str, one: str, other: str) -> dict[str, float]:
+    """`with_interval` of the paired differences of two of `key`, seed by seed."""
+    by_seed = rows.pivot(index="seed", columns=key, values=value)
+    return with_interval(by_seed[one] - by_seed[other])
+
+
+def verdict(contrast: dict[str, float] | pd.Series, margin: float) -> str:
+    """See the module's text."""
+    if contrast["low"] > margin:
+        return "supported"
+    return "refuted" if contrast["high"] < margin else "inconclusive"
+
+
+def text_of(row: dict[str, float] | pd.Series, digits: int, sign: str = "") -> str:
+    """Mean and interval, or how many trainings diverged."""
+    mean, low, high = row["mean"], row["low"], row["high"]
+    if not np.isfinite(mean):
+        return f"{row['n_diverged']:.0f} of {row['n_seeds']:.0f} diverged"
     interval = f" [{low:{sign},.{digits}f},\u00a0{high:{sign},.{digits}f}]" if np.isfinite(low) else ""
     return f"{mean:{sign},.{digits}f}{interval}"
 
 
-def _texts(table: pd.DataFrame, digits: int = 1, sign: str = "") -> list[str]:
-    return [_text(*row, digits, sign) for row in table[["mean", "low", "high"]].itertuples(index=False, name=None)]
+def texts_of(table: pd.DataFrame, digits: int = 1, sign: str = "") -> list[str]:
+    """`text_of` of each row."""
+    return [text_of(row, digits, sign) for _, row in table.iterrows()]
+
+
+def number_text(value: float, form: str = ",.1f") -> str:
+    """A number, or a dash where there is none."""
+    return f"{value:{form}}" if np.isfinite(value) else "–"
+
+
+def beside_others(table: pd.DataFrame, folder: str | Path, name: str) -> pd.DataFrame:
+    """Write a table with a column `counts` beside the rows that the file holds of other counts; all of them."""
+    path = Path(folder) / f"{name}.csv"
+    if path.exists():
+        others = pd.read_csv(path)
+        others = others[~others["counts"].isin(set(table["counts"]))]
+        table = pd.concat([part for part in (others, table) if len(part)], ignore_index=True)
+        table = table.sort_values("counts", kind="stable", ignore_index=True)
+    write_table(table, folder, name)
+    return table
 
 
 # --- the data ---
@@ -56,6 +105,7 @@ def data_table(data: CountData) -> pd.DataFrame:
     cells, genes = data.counts.shape
     return pd.DataFrame({
         "counts": [data.name],
+        "simulated": data.simulated,
         "cells": cells,
         "genes": genes,
         "kinds": data.n_labels,
@@ -72,8 +122,9 @@ def say_data(data: CountData, table: pd.DataFrame) -> str:
     train, validation, test = (f"{share:.0%}" for share in FRACTIONS)
     return (
         f"Shown here: {data.source}. {row['cells']:,} cells × {row['genes']:,} genes, {row['zeros']:.0%} of the counts "
-        f"zero, median depth {row['median_depth']:,.0f}.{aside} {train} of the cells train; of the other 19%, "
-        f"{validation} decide when to stop and which layout to take, and {test} are scored, once."
+        f"zero, median depth {row['median_depth']:,.0f}.{aside} {test} of the cells are test cells, the same ones "
+        f"throughout: nothing is trained, stopped or chosen by them. A division, one a seed, splits the others into "
+        f"{train} that train and {validation} that decide when to stop and which layout to take."
     )
 
 
@@ -118,241 +169,155 @@ def show_grid(grid: pd.DataFrame, n: int = 8) -> pd.DataFrame:
         "likelihood": best["likelihood"].map(LAWS),
         "hidden": best["hidden_units"],
         "latent": best["latent_size"],
-        "weights": best["n_weights"].map("{:,}".format),
-        "validation ELBO": best["validation_elbo"].map("{:,.1f}".format),
-        "seconds": best["seconds"].map("{:.1f}".format),
+        "weights": best["n_weights"].map(lambda n: number_text(n, ",.0f")),
+        "validation ELBO": best["validation_elbo"].map(number_text),
+        "seconds": best["seconds"].map(number_text),
     })  # fmt: skip
 
 
 def say_grid(grid: pd.DataFrame) -> str:
     """What wins, and whether it is likelihood or layout that matters."""
-    by_law = grid.groupby("likelihood", sort=False)["validation_elbo"]
-    best = grid.loc[grid["validation_elbo"].idxmax()]
+    diverged = int((grid["status"] == DIVERGED).sum())
+    aside = f", of which {diverged} diverged" if diverged else ""
+    words = f"{len(grid)} trainings of {grid['epoch'].max():.0f} epoch at most{aside}."
+    done = grid.dropna(subset="validation_elbo")
+    if done.empty:
+        return words
+    by_law = done.groupby("likelihood", sort=False)["validation_elbo"]
+    best = done.loc[done["validation_elbo"].idxmax()]
     within = float((by_law.max() - by_law.min()).median())
     between = float(by_law.max().max() - by_law.max().min())
     what = (
         "The likelihood matters more than the layout" if between > within else "Layouts matter as much as likelihoods"
     )
     return (
-        f"{len(grid)} trainings of {grid['epoch'].max():.0f} epoch at most. Best: {LAWS[best['likelihood']]}, hidden "
-        f"{best['hidden_units']}, latent {best['latent_size']}. {what}: the best of each likelihood differ by up to "
-        f"{between:,.1f} nats a cell, layouts of one likelihood by {within:,.1f}. After so few steps this ranks who "
-        "learns fastest, not who ends best."
+        f"{words} Best: {LAWS[best['likelihood']]}, hidden {best['hidden_units']}, latent {best['latent_size']}. "
+        f"{what}: the best of each likelihood differ by up to {between:,.1f} nats a cell, layouts of one likelihood by "
+        f"{within:,.1f}. After so few steps this ranks who learns fastest, not who ends best."
     )
 
 
 # --- likelihoods ---
 
 
-def elbo_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean test ELBO by likelihood with its interval over divisions."""
-    test = rows[rows["part"] == "test"]
-    table = _by(test, "likelihood", "elbo", LAWS)
-    more = test.groupby("likelihood", sort=False)[
-        ["importance", "reconstruction", "latent_divergence", "epoch", "seconds"]
+def elbo_table(rows: pd.DataFrame, layout: str = "shared") -> pd.DataFrame:
+    """Mean test ELBO by likelihood with its interval over divisions.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of `reproduce.single_cell.grid.likelihood_rows`.
+    layout : {"shared", "own"}
+        Of the layout that all likelihoods share, or of each one's own best.
+    """
+    test = rows[(rows["part"] == "test") & rows[layout]]
+    table = means_by(test, "likelihood", "elbo", LAWS)
+    more = ["importance", "reconstruction", "latent_divergence", "epoch", "seconds"]
+    means = test.groupby("likelihood", sort=False)[more].mean()
+    layouts = test.groupby("likelihood", sort=False)[["hidden_units", "latent_size", "counts"]].first()
+    return table.merge(means.reset_index(), on="likelihood").merge(layouts.reset_index(), on="likelihood")
+
+
+def elbo_contrasts(rows: pd.DataFrame, data: CountData) -> pd.DataFrame:
+    """Paired differences of test ELBOs, each dispersed law less each rigid one, all with the shared layout."""
+    test = rows[(rows["part"] == "test") & rows["shared"]]
+    there = set(test["likelihood"])
+    found = [
+        {"counts": data.name, "simulated": data.simulated, "likelihood": one, "reference": other}
+        | difference(test, "likelihood", "elbo", one, other)
+        for one in _DISPERSED
+        for other in _RIGID
+        if {one, other} <= there
     ]
-    return table.merge(more.mean().reset_index(), on="likelihood")
-
-
-def elbo_contrasts(rows: pd.DataFrame, reference: str = "poisson") -> pd.DataFrame:
-    """Paired differences of test ELBOs from one likelihood's, division by division."""
-    test = rows[rows["part"] == "test"].pivot_table(index="seed", columns="likelihood", values="elbo")
-    if reference not in test:
-        return pd.DataFrame(columns=["likelihood", "label", "mean", "low", "high", "n_seeds"])
-    others = [name for name in LAWS if name in test and name != reference]
-    differences = [(name, (test[name] - test[reference]).dropna()) for name in others]
-    return pd.DataFrame(
-        [{"likelihood": name, "label": LAWS[name], **with_interval(d)} for name, d in differences if len(d)]
+    names = (
+        "counts",
+        "simulated",
+        "likelihood",
+        "reference",
+        "mean",
+        "low",
+        "high",
+        "n_seeds",
+        "n_diverged",
+        "verdict",
     )
+    table = pd.DataFrame(found, columns=names)
+    return table.assign(verdict=[verdict(row, ELBO_MARGIN) for _, row in table.iterrows()])
 
 
-def show_elbos(table: pd.DataFrame, contrasts: pd.DataFrame) -> pd.DataFrame:
-    """ELBOs and differences as a reader wants them."""
-    differences = dict(zip(contrasts["likelihood"], _texts(contrasts, sign="+"), strict=True))
-    return pd.DataFrame({
-        "likelihood": table["label"],
-        "test ELBO": _texts(table),
-        "less Poisson's": [differences.get(name, "–") for name in table["likelihood"]],
-        "importance-weighted": table["importance"].map("{:,.1f}".format),
-        "divergence": table["latent_divergence"].map("{:.1f}".format),
-        "best epoch": table["epoch"].map("{:.0f}".format),
-        "seconds": table["seconds"].map("{:.0f}".format),
-        "divisions": table["n_seeds"],
-    })  # fmt: skip
+def show_elbos(table: pd.DataFrame, own: pd.DataFrame, contrasts: pd.DataFrame) -> pd.DataFrame:
+    """ELBOs and differences as a reader wants them; `own` of each likelihood's own best layout."""
+    shown = pd.DataFrame({"likelihood": table["label"], "test ELBO": texts_of(table)})
+    for other in _RIGID:
+        part = contrasts[contrasts["reference"] == other]
+        differences = dict(zip(part["likelihood"], texts_of(part, sign="+"), strict=True))
+        shown[f"less {LAWS[other]}'s"] = [differences.get(name, "–") for name in table["likelihood"]]
+    shown[f"importance-weighted, {N_DRAWS} draws"] = table["importance"].map(number_text)
+    shown["divergence"] = table["latent_divergence"].map(number_text)
+    shown["best epoch"] = table["epoch"].map("{:.0f}".format)
+    shown["seconds"] = table["seconds"].map("{:.0f}".format)
+    shown["divisions"] = table["n_seeds"]
+    if len(own):
+        best = own.set_index("likelihood").reindex(table["likelihood"])
+        shown["own best layout"] = [f"{row['hidden_units']}, latent {row['latent_size']}" for _, row in best.iterrows()]
+        shown["test ELBO with it"] = texts_of(best)
+    return shown
 
 
 def say_elbos(table: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     """Whether dispersion and extra zeros pay."""
-    ranked = table.sort_values("mean", ascending=False)
-    best = ranked.iloc[0]
-    words = [f"Highest test ELBO: {best['label']}, {best['mean']:,.1f} nats a cell."]
-    means = contrasts.set_index("likelihood")
-    for name in ("negative_binomial", "zero_inflated_negative_binomial"):
-        if name not in means.index:
-            continue
-        row = means.loc[name]
-        verdict = _FEW if not np.isfinite(row["low"]) else _verdict(row["low"], row["high"], "better", "worse")
+    layout = table.iloc[0]
+    words = [f"All with the layout {layout['hidden_units']}, latent {layout['latent_size']}."]
+    lost = table[table["n_diverged"] > 0]
+    words += [f"{opened(row['label'])}: {text_of(row, 1)}." for _, row in lost.iterrows()]
+    if table["mean"].notna().any():
+        best = table.loc[table["mean"].idxmax()]
+        aside = " of those that never diverged" if len(lost) else ""
+        words.append(f"Highest test ELBO{aside}: {best['label']}, {best['mean']:,.1f} nats a cell.")
+    for name, part in contrasts.groupby("likelihood", sort=False):
+        against = "; ".join(f"{LAWS[row['reference']]} {text_of(row, 1, '+')}" for _, row in part.iterrows())
         words.append(
-            f"{_opened(LAWS[name])} against Poisson: {_text(row['mean'], row['low'], row['high'], 1, '+')} ({verdict})."
+            f"Claim: {LAWS[name]} beats {' and '.join(LAWS[other] for other in part['reference'])}, each by more than "
+            f"{ELBO_MARGIN:g} nat: **{joint_verdict(part['verdict'])}** (against {against})."
         )
+    if (table["n_seeds"] == 1).all():
+        words.append("One division says nothing about others.")
     return " ".join(words)
 
 
-def _opened(text: str) -> str:
+def joint_verdict(verdicts: pd.Series) -> str:
+    """Of a claim that needs every one of these."""
+    if (verdicts == "supported").all():
+        return "supported"
+    return "refuted" if (verdicts == "refuted").any() else "inconclusive"
+
+
+def opened(text: str) -> str:
     """As a sentence begins."""
     return text[0].upper() + text[1:]
-
-
-def _verdict(low: float, high: float, above: str, below: str) -> str:
-    return above if low > 0 else below if high < 0 else "undecided"
-
-
-# --- parametrisations ---
-
-
-def rate_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """For each parametrisation where its sum of rates went and where its ELBO ended."""
-    records = []
-    for name in PARAMETRISATIONS:
-        arm = rows[rows["parametrisation"] == name]
-        for seed, run in arm.groupby("seed"):
-            last, first = run.iloc[-1], run.iloc[0]
-            ratios = (run["rate_sum"] / run["count_sum"]).dropna()
-            records.append({
-                "parametrisation": name,
-                "seed": seed,
-                "first_ratio": first["rate_sum"] / first["count_sum"],
-                "last_ratio": last["rate_sum"] / last["count_sum"],
-                "largest_ratio": ratios.max() if len(ratios) else np.nan,
-                "validation_elbo": last["validation_elbo"],
-                "diverged": bool(run["validation_elbo"].isna().any() or last["epoch"] < last["epochs_asked"]),
-                "epochs": int(last["epoch"]),
-            })  # fmt: skip
-    return pd.DataFrame(records)
-
-
-def show_rates(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a parametrisation, means over seeds."""
-    shown = []
-    for name, group in table.groupby("parametrisation", sort=False):
-        good = group["validation_elbo"].dropna()
-        shown.append({
-            "rates": name,
-            "Σ rates / Σ counts, first epoch": _number(group["first_ratio"].mean()),
-            "largest": _number(group["largest_ratio"].max()),
-            "last epoch": _number(group["last_ratio"].mean()),
-            "validation ELBO": f"{good.mean():,.1f}" if len(good) else "–",
-            "diverged": f"{int(group['diverged'].sum())} of {len(group)}",
-        })  # fmt: skip
-    return pd.DataFrame(shown)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.3g}" if np.isfinite(value) else "no number"
-
-
-def say_rates(table: pd.DataFrame) -> str:
-    """Which form fails, and which does not."""
-    by_name = table.groupby("parametrisation", sort=False)
-    lost = by_name["diverged"].sum()
-    failing = [f"*{name}* ({int(n)} of {len(by_name.get_group(name))})" for name, n in lost.items() if n]
-    ends = by_name["validation_elbo"].mean().dropna()
-    words = [f"Training came to no number with {', '.join(failing)}." if failing else "No training came to no number."]
-    off = by_name["largest_ratio"].max().dropna()
-    if free := [name for name in off.index if name.startswith("exp")]:
-        worst = max(free, key=lambda name: abs(np.log(off[name])))
-        words.append(
-            f"Without the library size the sum of rates is up to {off[worst]:,.3g} times that of the counts "
-            f"(*{worst}*, mean over an epoch); with it the two agree by construction, whatever the network says."
-        )
-    if len(ends):
-        words.append(f"The highest validation ELBO after as many epochs: *{ends.idxmax()}*, {ends.max():,.1f}.")
-    return " ".join(words)
-
-
-# --- clusters ---
-
-
-def cluster_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Means of ARI and NMI with intervals over seeds; methods × scores, long."""
-    if "method" not in rows:  # cells without labels
-        return pd.DataFrame(columns=["method", "label", "mean", "low", "high", "n_seeds", "score"])
-    parts = [_by(rows, "method", score, CLUSTERINGS, 0.0).assign(score=score) for score in ("ari", "nmi")]
-    return pd.concat(parts, ignore_index=True)
-
-
-def show_clusters(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a method."""
-    shown = pd.DataFrame({"method": table["label"].unique()})
-    for score, name in (("ari", "ARI"), ("nmi", "NMI")):
-        shown[name] = _texts(table[table["score"] == score], 3)
-    return shown.assign(seeds=table.loc[table["score"] == "ari", "n_seeds"].to_numpy())
-
-
-def say_clusters(table: pd.DataFrame) -> str:
-    """Whether the mixture's components are better clusters, honestly."""
-    if table.empty:
-        return "These cells have no labels to compare clusters with."
-    ari = table[table["score"] == "ari"].set_index("method")
-    ranked = ari.sort_values("mean", ascending=False)
-    first = ranked.iloc[0]
-    words = [f"Highest ARI: {first['label']}, {_text(first['mean'], first['low'], first['high'], 3)}."]
-    if "gmvae" in ari.index:
-        place = list(ranked.index).index("gmvae") + 1
-        words.append(f"GMVAE is number {place} of {len(ranked)}.")
-    if not np.isfinite(first["low"]):
-        words.append(f"One seed: {_FEW}.")
-    return " ".join(words)
-
-
-# --- denoising ---
-
-
-def denoising_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Means of both scores with intervals; methods × scores, long."""
-    scores = ("deviance_explained", "squares_explained")
-    parts = [_by(rows, "method", score, METHODS).assign(score=score) for score in scores]
-    return pd.concat(parts, ignore_index=True)
-
-
-def show_denoising(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a method."""
-    shown = pd.DataFrame({"method": table["label"].unique()})
-    names = {"deviance_explained": "deviance explained", "squares_explained": "squares explained"}
-    for score, name in names.items():
-        shown[name] = _texts(table[table["score"] == score], 4, "+")
-    return shown.assign(divisions=table.loc[table["score"] == "deviance_explained", "n_seeds"].to_numpy())
-
-
-def say_denoising(table: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """The best method, and whether auto-encoders beat what is simpler."""
-    scores = table[table["score"] == "deviance_explained"].set_index("method")
-    coders = scores[scores.index.isin(list(LIKELIHOODS))]
-    rivals = scores[scores.index.isin([name for name in RIVALS if name != LIBRARY_MEAN])]
-    best = scores["mean"].idxmax()
-    size = rows.iloc[0]
-    words = [
-        f"{size['held_out']:.0%} of the molecules held out, {size['n_genes']:,} genes. Most deviance explained: "
-        f"{scores.loc[best, 'label']}."
-    ]
-    if len(coders) and len(rivals):
-        one, other = coders["mean"].idxmax(), rivals["mean"].idxmax()
-        paired = rows.pivot_table(index="seed", columns="method", values="deviance_explained")
-        difference = with_interval((paired[one] - paired[other]).dropna())
-        low, high = difference["low"], difference["high"]
-        verdict = _FEW if not np.isfinite(low) else _verdict(low, high, "better", "worse")
-        words.append(
-            f"The best auto-encoder ({METHODS[one]}) against the best simpler method ({METHODS[other]}): "
-            f"{_text(difference['mean'], low, high, 4, '+')} ({verdict})."
-        )
-    return " ".join(words)
 
 
 # --- all of it ---
 
 
-def say_conclusion(data: CountData, elbos: str, rates: str, clusters: str, denoising: str) -> str:
+def say_all_counts(contrasts: pd.DataFrame) -> str:
+    """What comes of the claim about laws on every real set of counts that the results folder holds."""
+    real = contrasts[~contrasts["simulated"].astype(bool)]
+    if real.empty:
+        return ""
+    words = []
+    for name, part in real.groupby("likelihood", sort=False):
+        of_sets = [f"{counts} {joint_verdict(one['verdict'])}" for counts, one in part.groupby("counts")]
+        words.append(f"{opened(LAWS[name])} beats both rigid laws: {', '.join(of_sets)}.")
+    n = real["counts"].nunique()
+    return f"{n} real set{'s' * (n > 1)} of counts in these results. {' '.join(words)}"
+
+
+def say_conclusion(data: CountData, elbos: str, all_counts: str, rates: str, clusters: str, denoising: str) -> str:
     """What the tables say, one line each."""
     aside = "The counts are simulated, so this only shows that everything runs.\n\n" if data.simulated else ""
-    lines = {"Likelihood": elbos, "Rates": rates, "Clusters": clusters, "Held-out counts": denoising}
+    lines = {
+        "Likelihood": elbos, "Every set of counts": all_counts, "Rates": rates, "Clusters": clusters,
+        "Held-out counts": denoising,
+    }  # fmt: skip
     return aside + "\n".join(f"- **{name}.** {text}" for name, text in lines.items() if text)
