@@ -179,8 +179,8 @@ def test_killed_at_any_moment_the_output_is_whole_or_absent(folder):
         ends[f"{sent.name}: status {process.returncode}"] += 1
         if process.returncode == 130:
             assert said.startswith("interrupted; ") and said.count("\n") == 1
-        else:  # -2: within the interpreter's own first steps, or as Python ends after an interrupt within an import
-            assert process.returncode in (0, -sent), said
+        else:  # -2: as Python may end after an interrupt within an import; a traceback only of Python's own first steps
+            assert process.returncode in (0, -sent) or "reproduce/" not in said, said
         seen = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
         assert seen <= {*names, "in.csv", "samples.csv"}
         assert all(Path(name).read_bytes() == whole[name] for name in seen & set(names))

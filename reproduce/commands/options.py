@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,13 +95,20 @@ def run_interruptibly(command: Command, options: argparse.Namespace, state: str)
     _check_numbers(options)
     written: list[Path] = []
     try:
-        with Progress(shown=not options.quiet) as progress:
+        with Progress(shown=not options.quiet) as progress, warnings.catch_warnings():
+            warnings.showwarning = _warn
             command(options, progress, written)
     except KeyboardInterrupt:
         told = f"written before: {', '.join(map(str, written))}" if written else state
         print(f"interrupted; {told}", file=sys.stderr)
         return 130
     return 0
+
+
+def _warn(message: Warning | str, *_: object) -> None:
+    """A method's warning as one line, without the line of code that it came from."""
+    over_progress = "\r\033[K" if sys.stderr.isatty() else ""
+    print(f"{over_progress}warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def read_inputs(path: Path, options: argparse.Namespace, progress: Progress) -> tuple[Matrix, pd.DataFrame | None]:
