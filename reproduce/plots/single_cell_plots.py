@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from reproduce.plots import new_figure
+from reproduce.single_cell.grid import DIVERGED
 from reproduce.tables.single_cell_tables import LAWS, METHODS
+from reproduce.tables.single_cell_tasks import OVERFLOW
 
 LAW_COLOURS = {
     "poisson": "#0072B2",
@@ -69,10 +71,15 @@ def grid_panels(grid: pd.DataFrame) -> Figure:
     hidden = list(dict.fromkeys(loss["hidden_units"]))
     top = max(loss["loss"].max(), 1e-9)
     for ax, law in zip(axes[0], laws, strict=True):
-        table = loss[loss["likelihood"] == law].pivot_table(index="hidden_units", columns="latent_size", values="loss")
+        table = loss[loss["likelihood"] == law].pivot_table(
+            index="hidden_units", columns="latent_size", values="loss", dropna=False
+        )
         table = table.reindex(hidden)
         ax.imshow(np.log10(table.to_numpy() + 1), cmap="cividis_r", vmin=0, vmax=np.log10(top + 1), aspect="auto")
         for (row, column), value in np.ndenumerate(table.to_numpy()):
+            if not np.isfinite(value):
+                ax.text(column, row, "diverged", ha="center", va="center", size=7)
+                continue
             dark = np.log10(value + 1) > 0.5 * np.log10(top + 1)
             ax.text(column, row, f"{value:,.0f}", ha="center", va="center", color="white" if dark else "black", size=8)
         ax.set_xticks(range(table.shape[1]), table.columns)
@@ -87,7 +94,7 @@ def elbo_curves(rows: pd.DataFrame) -> Figure:
     """ELBO of training and validation cells by epoch: a line a likelihood, bands from least to most of the seeds."""
     fig, axes = new_figure(2, width=4.6, height=3.6, sharey=True)
     for ax, part, title in zip(axes, ("train", "validation"), ("Training cells", "Validation cells"), strict=True):
-        chosen = rows[rows["part"] == part]
+        chosen = rows[(rows["part"] == part) & rows["shared"]]
         for law in (law for law in LAWS if law in set(chosen["likelihood"])):
             # an epoch that some seeds did not reach would join different seeds
             by_epoch = chosen[chosen["likelihood"] == law].groupby("epoch")["elbo"]
@@ -98,7 +105,7 @@ def elbo_curves(rows: pd.DataFrame) -> Figure:
         ax.set(xlabel="epoch", title=title)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     # what training starts from lies far below what is compared
-    late = rows[(rows["part"] == "validation") & (rows["epoch"] > 0.1 * rows["epoch"].max())]["elbo"]
+    late = rows[(rows["part"] == "validation") & rows["shared"] & (rows["epoch"] > 0.1 * rows["epoch"].max())]["elbo"]
     span = max(late.max() - late.min(), 1e-3)
     axes[0].set_ylim(late.min() - 0.15 * span, late.max() + 0.25 * span)
     axes[0].set_ylabel("ELBO, nats a cell")
@@ -107,26 +114,35 @@ def elbo_curves(rows: pd.DataFrame) -> Figure:
 
 
 def rate_curves(rows: pd.DataFrame) -> Figure:
-    """Sum of rates over sum of counts, and the ELBO, by epoch and parametrisation."""
-    fig, axes = new_figure(2, width=5.0, height=3.8)
-    finite = rows["validation_elbo"].dropna()
+    """Sum of rates over sum of counts, largest log rate, bound on the composition, by epoch and parametrisation.
+
+    Lines run from the start (epoch 0); a cross is the last epoch that came to a number before training diverged.
+    """
+    fig, axes = new_figure(3, width=3.9, height=3.9)
     for number, (name, arm) in enumerate(rows.groupby("parametrisation", sort=False)):
         colour, marker = KIND_COLOURS[number], _MARKERS[number]
         for k, (_, run) in enumerate(arm.groupby("seed")):
             style = {"color": colour, "marker": marker, "ms": 3, "lw": 1.2, "markevery": max(1, len(run) // 8)}
             style["label"] = name if k == 0 else "_more"
-            axes[0].plot(run["epoch"], run["rate_sum"] / run["count_sum"], **style)
-            axes[1].plot(run["epoch"], run["validation_elbo"], **style)
-            if run["validation_elbo"].isna().any():
-                axes[0].plot(run["epoch"].iloc[-1], 1.0, "x", color=colour, ms=9, mew=2)
+            lines = (run["rate_sum"] / run["count_sum"], run["largest_log_rate"], run["validation_composition"])
+            for ax, values in zip(axes, lines, strict=True):
+                values = values.where(np.isfinite(values))
+                ax.plot(run["epoch"], values, **style)
+                if (run["status"] == DIVERGED).any() and len(there := values.dropna()):
+                    ax.plot(run["epoch"][there.index[-1]], there.iloc[-1], "x", color=colour, ms=9, mew=2)
     axes[0].axhline(1.0, color=_GREY, lw=0.8, zorder=0)
-    axes[0].set(xlabel="epoch", ylabel="Σ rates / Σ counts", yscale="log", title="Sum of rates")
-    axes[1].set(xlabel="epoch", ylabel="validation ELBO, nats a cell", title="What it does to the bound")
-    if len(finite) and finite.min() < 20 * finite.max():  # both below 0
-        axes[1].set_yscale("symlog", linthresh=abs(finite.max()))
+    axes[0].set(ylabel="Σ rates / Σ counts", yscale="log", title="Sum of rates")
+    axes[1].axhline(OVERFLOW, color=_GREY, lw=0.8, ls="--", zorder=0)
+    axes[1].set(ylabel="largest log λ", yscale="symlog", title="Largest rate")
+    axes[2].set(ylabel="validation cells, nats a cell", title="Bound on the composition")
+    ends = rows.groupby(["parametrisation", "seed"])["validation_composition"].last().dropna()
+    if len(ends):  # what an arm passes through on its way must not hide where arms end
+        span = max(ends.max() - ends.min(), 1.0)
+        axes[2].set_ylim(ends.min() - 0.5 * span, ends.max() + 0.1 * span)
     for ax in axes:
+        ax.set_xlabel("epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _legend_below(fig, axes[0], 3)
+    _legend_below(fig, axes[0], 4)
     return fig
 
 
@@ -135,7 +151,7 @@ def latent_maps(rows: pd.DataFrame) -> Figure:
     models = [("vae", "VAE", "k-means"), ("gmvae", "GMVAE", "its components")]
     fig, axes = new_figure(4, width=3.1, height=3.3)
     for pair, (model, label, clusters) in zip((axes[:2], axes[2:]), models, strict=True):
-        part = rows[rows["model"] == model]
+        part = rows[(rows["model"] == model) & (rows["status"] != DIVERGED)]
         _scatter(part, "label", pair[0], f"{label}: labels")
         _scatter(part, "cluster", pair[1], f"{label}: {clusters}")
     _legend_below(fig, axes[0], 5, markerscale=1.8)
@@ -156,7 +172,7 @@ def _scatter(part: pd.DataFrame, by: str, ax: Axes, title: str) -> None:
 
 
 def cluster_dots(table: pd.DataFrame) -> Figure:
-    """ARI and NMI by method with 95 % intervals over seeds; an empty figure for cells without labels."""
+    """ARI and NMI by method with 95 % intervals over divisions; an empty figure for cells without labels."""
     return _dots(table, {"ari": "adjusted Rand index", "nmi": "normalised mutual information"}, {})
 
 

@@ -1,10 +1,8 @@
 """Clusters of cells by auto-encoders and by what they must beat, and their agreement with labels; never draws them.
 
-Every method is told how many kinds of cell there are and sees all cells but no label. Auto-encoders are trained on the
-seed's training cells, stopped by its validation cells, and applied to all.
-
-Leiden's and Louvain's communities need a graph library that this project does not depend on; spectral clustering of
-the graph of nearest neighbours, of scikit-learn, stands in their place.
+Every method sees the same cells and no label: for each seed the training cells of a division, which it learns from and
+divides into clusters. Seeds therefore differ in cells as well as in starts, for every method. All are told how many
+kinds of cell there are, but for Louvain's communities, which find a number of their own.
 """
 
 from __future__ import annotations
@@ -19,8 +17,9 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from reproduce.errors import ConfigError
 from reproduce.experiments.runs import Run
-from reproduce.single_cell.counts import CountData, log_normalised
-from reproduce.single_cell.grid import fitted
+from reproduce.single_cell.communities import louvain, neighbour_graph
+from reproduce.single_cell.counts import CountData, divide, log_normalised
+from reproduce.single_cell.grid import DIVERGED, DONE, N_DRAWS, fitted
 
 #: Methods by name: what a reader calls them.
 CLUSTERINGS = {
@@ -28,6 +27,7 @@ CLUSTERINGS = {
     "vae_kmeans": "VAE + k-means",
     "pca_kmeans": "PCA + k-means",
     "spectral": "neighbour graph, spectral",
+    "louvain": "neighbour graph, Louvain",
 }
 PROJECTIONS = ("umap", "tsne", "pca")
 N_COMPONENTS, N_NEIGHBOURS = 20, 15
@@ -59,21 +59,31 @@ def cluster_runs(methods: Iterable[str], n_seeds: int, **training: object) -> li
 
 
 def cluster_rows(data: CountData, *, method: str, seed: int, **training: object) -> pd.DataFrame:
-    """Agreement of one method's clusters with the labels: ARI and NMI, 0 by chance (ARI) and 1 at most."""
-    clusters = clusters_of(data, method, seed, **training)
-    known = data.labels != ""
-    return pd.DataFrame({
-        "method": [method],
-        "seed": seed,
-        "ari": adjusted_rand_score(data.labels[known], clusters[known]),
-        "nmi": normalized_mutual_info_score(data.labels[known], clusters[known]),
+    """Agreement of one method's clusters of the seed's training cells with the labels, and its ELBO of the test cells.
+
+    ARI is 0 by chance; ARI and NMI are 1 at most; what is no auto-encoder has no ELBO.
+    """
+    from reproduce.single_cell.training import DivergedError
+
+    about = {"counts": [data.name], "method": method, "seed": seed}
+    try:
+        clusters, elbo = clusters_of(data, method, seed, **training)
+    except DivergedError:
+        return pd.DataFrame(about | {"status": DIVERGED})
+    labels = data.labels[divide(len(data.cells), seed)[0]]
+    known = labels != ""
+    return pd.DataFrame(about | {
+        "status": DONE,
+        "ari": adjusted_rand_score(labels[known], clusters[known]),
+        "nmi": normalized_mutual_info_score(labels[known], clusters[known]),
+        "test_elbo": elbo,
         "n_clusters": len(set(clusters)),
         "n_cells": int(known.sum()),
     })  # fmt: skip
 
 
-def clusters_of(data: CountData, method: str, seed: int, **training: object) -> np.ndarray:
-    """A cluster for each cell.
+def clusters_of(data: CountData, method: str, seed: int, **training: object) -> tuple[np.ndarray, float]:
+    """A cluster for each of the seed's training cells, and the mean ELBO of the test cells (NaN without a model).
 
     Raises
     ------
@@ -83,17 +93,27 @@ def clusters_of(data: CountData, method: str, seed: int, **training: object) -> 
     k = data.n_labels
     if k < 2:
         raise ConfigError(f"Counts {data.name!r} have {k} kinds of cell; clusters need labels of two kinds at least.")
-    if method == "gmvae":
-        return fitted(data, seed, "gmvae", n_components=k, **training).predict(data.counts)
-    if method == "spectral":
-        graph = SpectralClustering(
+    train, _, test = divide(len(data.cells), seed)
+    if method in ("gmvae", "vae_kmeans"):
+        mixture = method == "gmvae"
+        more = {"n_components": k} if mixture else {}
+        estimator = fitted(data, seed, "gmvae" if mixture else "vae", **more, **training)
+        cells = data.counts[train]
+        clusters = estimator.predict(cells) if mixture else _k_means(estimator.transform(cells), k, seed)
+        return clusters, estimator.score(data.counts[test], n_draws=N_DRAWS)
+    points = principal_components(data.rows(train), seed)
+    if method == "louvain":
+        clusters = louvain(neighbour_graph(points, N_NEIGHBOURS), seed=seed)
+    elif method == "spectral":
+        clusters = SpectralClustering(
             k, affinity="nearest_neighbors", n_neighbors=N_NEIGHBOURS, assign_labels="kmeans", random_state=seed
-        )
-        return graph.fit_predict(principal_components(data, seed))
-    if method == "pca_kmeans":
-        points = principal_components(data, seed)
+        ).fit_predict(points)
     else:
-        points = fitted(data, seed, "vae", **training).transform(data.counts)
+        clusters = _k_means(points, k, seed)
+    return clusters, float("nan")
+
+
+def _k_means(points: np.ndarray, k: int, seed: int) -> np.ndarray:
     return KMeans(k, n_init=10, random_state=seed).fit_predict(points)
 
 
@@ -111,16 +131,19 @@ def map_runs(projection: str, **training: object) -> list[Run]:
 
 
 def map_rows(data: CountData, *, model: str, projection: str, **training: object) -> pd.DataFrame:
-    """Two coordinates, the label and the cluster of every cell."""
-    more = {"n_components": max(data.n_labels, 2)} if model == "gmvae" else {}
-    estimator = fitted(data, 0, model, **more, **training)
+    """Two coordinates, the label and the cluster of every cell; one row without them if training diverged."""
+    from reproduce.single_cell.training import DivergedError
+
+    about = {"counts": data.name, "model": model, "projection": projection}
+    k = max(data.n_labels, 2)
+    try:
+        estimator = fitted(data, 0, model, **({"n_components": k} if model == "gmvae" else {}), **training)
+    except DivergedError:
+        return pd.DataFrame([about | {"status": DIVERGED}])
     points = estimator.transform(data.counts)
-    if model == "gmvae":
-        clusters = estimator.predict(data.counts)
-    else:
-        clusters = KMeans(max(data.n_labels, 2), n_init=10, random_state=0).fit_predict(points)
+    clusters = estimator.predict(data.counts) if model == "gmvae" else _k_means(points, k, 0)
     x, y = projected(points, projection).T
-    rows = {"model": model, "projection": projection, "x": x, "y": y, "cluster": clusters}
+    rows = about | {"status": DONE, "x": x, "y": y, "cluster": clusters}
     return pd.DataFrame(rows).assign(label=np.where(data.labels == "", "unlabelled", data.labels))
 
 

@@ -277,8 +277,8 @@ def say_elbos(table: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     for name, part in contrasts.groupby("likelihood", sort=False):
         against = "; ".join(f"{LAWS[row['reference']]} {text_of(row, 1, '+')}" for _, row in part.iterrows())
         words.append(
-            f"Claim: {LAWS[name]} beats {' and '.join(LAWS[other] for other in part['reference'])}, each by more than "
-            f"{ELBO_MARGIN:g} nat: **{joint_verdict(part['verdict'])}** (against {against})."
+            f"Claim: {LAWS[name]} beats {' and '.join(LAWS[other] for other in part['reference'])}{', each' * (len(part) > 1)} "
+            f"by more than {ELBO_MARGIN:g} nat: **{joint_verdict(part['verdict'])}** (against {against})."
         )
     if (table["n_seeds"] == 1).all():
         words.append("One division says nothing about others.")

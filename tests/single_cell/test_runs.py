@@ -3,15 +3,18 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
+from sklearn.metrics import adjusted_rand_score
 
 from reproduce.errors import ConfigError
 from reproduce.experiments import runs
 from reproduce.plots import single_cell_plots
 from reproduce.single_cell import clustering, denoising, grid
-from reproduce.single_cell.counts import simulated_counts
+from reproduce.single_cell.communities import louvain, modularity, neighbour_graph
+from reproduce.single_cell.counts import divide, simulated_counts
 from reproduce.single_cell.denoising import denoising_rows, denoising_runs, deviance
 from reproduce.single_cell.likelihoods import LIKELIHOODS
-from reproduce.tables import single_cell_tables
+from reproduce.tables import single_cell_tables, single_cell_tasks
 
 TRAINING = {"hidden_units": [8], "latent_size": 2, "epochs": 2, "learning_rate": 1e-2, "warm_up_epochs": 1}
 CALLS = []
@@ -39,6 +42,9 @@ def test_what_is_kept_is_not_run_again_and_one_failure_loses_nothing(data, tmp_p
     # other cells are other results
     runs.run_all(wanted[:1], data.rows(np.arange(50)), tmp_path, "10_x")
     assert CALLS == [1, -1, 2, 1]
+    # what is not asked for stays, so that asking again computes nothing
+    assert list(runs.run_all(wanted[::2], data, tmp_path, "10_x")["number"]) == [1, 2]
+    assert CALLS == [1, -1, 2, 1] and len(pd.read_csv(tmp_path / "10_x.csv")) == 3
 
 
 def test_a_search_finds_the_best_layout_of_each_likelihood(data, tmp_path):
@@ -53,32 +59,98 @@ def test_a_search_finds_the_best_layout_of_each_likelihood(data, tmp_path):
     assert "4 trainings" in single_cell_tables.say_grid(searched)
 
 
+def test_the_shared_layout_is_the_one_of_the_best_mean_rank_and_a_diverged_row_is_none():
+    rows = [
+        ("poisson", "4", -10.0), ("poisson", "8", -9.0), ("poisson", "16", np.nan),
+        ("negative_binomial", "4", -8.0), ("negative_binomial", "8", -7.0), ("negative_binomial", "16", -1.0),
+    ]  # fmt: skip
+    searched = pd.DataFrame(rows, columns=["likelihood", "hidden_units", "validation_elbo"]).assign(
+        latent_size=2, epoch=1
+    )
+    searched["status"] = np.where(searched["validation_elbo"].isna(), "diverged", "done")
+    assert grid.shared_layout(searched) == {"hidden_units": [8], "latent_size": 2}
+    assert grid.best_layouts(searched)["negative_binomial"]["hidden_units"] == [16]
+    wanted = grid.likelihood_runs(searched, 2)
+    # the shared layout is Poisson's best, and is not trained twice
+    assert len(wanted) == 6 and len(grid.likelihood_runs(searched, 2, own=False)) == 4
+    assert "1 diverged" in single_cell_tables.say_grid(searched)
+    with pytest.raises(ConfigError, match="learning_rate"):
+        grid.shared_layout(searched.assign(status="diverged"))
+
+
 def test_overdispersed_counts_are_said_to_be_so(data):
-    layouts = {law: {"hidden_units": [8], "latent_size": 2} for law in ("poisson", "negative_binomial")}
-    wanted = grid.likelihood_runs(layouts, 2, epochs=2, warm_up_epochs=0)
-    rows = pd.concat([run.work(data, **run.arguments) for run in wanted])
-    contrasts = single_cell_tables.elbo_contrasts(rows)
-    assert contrasts["mean"].item() > 0 and np.isfinite(contrasts["low"].item())
+    training = {"hidden_units": [8], "latent_size": 2, "epochs": 2, "warm_up_epochs": 0}
+    laws = ("poisson", "zero_inflated_poisson", "negative_binomial")
+    rows = pd.concat(
+        [grid.likelihood_rows(data, seed=seed, likelihood=law, **training) for law in laws for seed in (0, 1)]
+    )
+    contrasts = single_cell_tables.elbo_contrasts(rows, data)
+    assert list(contrasts["reference"]) == ["poisson", "zero_inflated_poisson"]
+    assert (contrasts["mean"] > 0).all() and np.isfinite(contrasts["low"]).all()
     table = single_cell_tables.elbo_table(rows)
     assert table["mean"].idxmax() == list(table["likelihood"]).index("negative_binomial")
-    assert len(single_cell_tables.show_elbos(table, contrasts)) == 2
+    assert len(single_cell_tables.show_elbos(table, table, contrasts)) == 3
     assert len(single_cell_plots.elbo_curves(rows).axes) == 2
 
 
+def test_a_diverged_seed_leaves_no_mean_that_could_win(data):
+    training = {"likelihood": "poisson", "hidden_units": [8], "latent_size": 2, "epochs": 2, "warm_up_epochs": 0}
+    wild = {"rates": "exponential", "inputs": "counts", "layer_normalization": False, "learning_rate": 1e3}
+    rows = pd.concat([
+        grid.likelihood_rows(data, seed=0, **training),
+        grid.likelihood_rows(data, seed=1, **training, **wild),
+        *(grid.likelihood_rows(data, seed=seed, **training | {"likelihood": "negative_binomial"}) for seed in (0, 1)),
+    ])  # fmt: skip
+    table, contrasts = single_cell_tables.elbo_table(rows), single_cell_tables.elbo_contrasts(rows, data)
+    assert np.isnan(table.set_index("likelihood").loc["poisson", "mean"])
+    assert list(contrasts["verdict"]) == ["inconclusive"]
+    said = single_cell_tables.say_elbos(table, contrasts)
+    assert "Poisson: 1 of 2 diverged" in said and "never diverged: negative binomial" in said
+    row = grid.grid_row(data, **training, **wild)
+    assert row["status"].item() == "diverged" and "validation_elbo" not in row
+    small = {k: v for k, v in training.items() if k != "likelihood"} | wild | {"likelihood": "poisson"}
+    assert clustering.cluster_rows(data, method="vae_kmeans", seed=0, **small)["status"].item() == "diverged"
+    assert clustering.map_rows(data, model="vae", projection="pca", **small)["status"].item() == "diverged"
+
+
+def test_verdicts_are_the_house_s():
+    for low, high, expected in ((1.5, 3, "supported"), (-2, 0.5, "refuted"), (0.5, 3, "inconclusive")):
+        assert single_cell_tables.verdict({"low": low, "high": high}, 1.0) == expected
+    assert single_cell_tables.verdict({"low": np.nan, "high": np.nan}, 1.0) == "inconclusive"
+
+
+def test_tables_of_two_sets_of_counts_stand_beside_each_other(tmp_path):
+    rows = {"simulated": False, "likelihood": "negative_binomial", "reference": "poisson"}
+    for counts, verdict in (("b", "refuted"), ("a", "supported"), ("b", "supported")):
+        table = pd.DataFrame([rows | {"counts": counts, "verdict": verdict}])
+        together = single_cell_tables.beside_others(table, tmp_path, "10_x")
+    assert list(together["counts"]) == ["a", "b"] and set(together["verdict"]) == {"supported"}
+    assert "2 real sets" in single_cell_tables.say_all_counts(together)
+
+
 def test_rates_without_library_size_are_far_from_the_counts_and_shares_are_not(data):
-    wanted = grid.rate_runs(["exp(a), log counts in", "the same, normalised layers"], 1, epochs=1, warm_up_epochs=0)
+    wanted = grid.rate_runs(["plain", "library-size shares", "all together"], 1, epochs=1, warm_up_epochs=0)
     rows = pd.concat([run.work(data, **run.arguments) for run in wanted])
-    table = single_cell_tables.rate_table(rows).set_index("parametrisation")
-    assert table.loc["the same, normalised layers", "first_ratio"] == pytest.approx(1, abs=1e-4)
-    assert abs(np.log(table.loc["exp(a), log counts in", "first_ratio"])) > 1
-    assert len(single_cell_plots.rate_curves(rows).axes) == 2
+    table = single_cell_tasks.rate_table(rows).set_index("parametrisation")
+    for name in ("library-size shares", "all together"):
+        assert table.loc[name, "start_ratio"] == pytest.approx(1, abs=1e-4)
+    # raw counts make the latent, and with it rates, as large as they please
+    assert table.loc["plain", "start_ratio"] > 100
+    assert len(single_cell_plots.rate_curves(rows).axes) == 3
 
 
-def test_a_training_that_diverges_is_a_row(data):
-    form = "exp(a), counts in"
-    rows = grid.rate_rows(data, parametrisation=form, seed=0, epochs=3, learning_rate=50.0, warm_up_epochs=0)
-    table = single_cell_tables.rate_table(rows)
-    assert table["diverged"].item() and form in single_cell_tables.say_rates(table)
+def test_a_training_that_diverges_is_a_row_and_is_named_with_its_epoch(data):
+    training = {"epochs": 3, "learning_rate": 50.0, "warm_up_epochs": 0, "likelihood": "poisson"}
+    rows = pd.concat([
+        grid.rate_rows(data, parametrisation=name, seed=0, **training) for name in ("plain", "bounded log λ")
+    ])  # fmt: skip
+    table = single_cell_tasks.rate_table(rows)
+    assert list(table["diverged"]) == [True, False]
+    # how large rates had become is known although the epoch came to no number
+    assert table["largest_log_rate"].iloc[0] > single_cell_tasks.OVERFLOW > 10 >= table["largest_log_rate"].iloc[1]
+    said = single_cell_tasks.say_rates(table)
+    assert "no number in 1 of 1 runs, in epoch 1" in said and "kept every run finite: *bounded log λ*" in said
+    assert len(single_cell_tasks.show_rates(table)) == 2
 
 
 def test_known_rates_are_found():
@@ -98,21 +170,26 @@ def test_clusters_of_kinds_far_apart_are_found_and_the_unknown_refused(data):
 
     counts = check_counts(np.random.default_rng(0).poisson(apart))
     clear = replace(data, counts=counts, labels=np.repeat(["one", "other"], 60))
-    for method in ("pca_kmeans", "spectral"):
+    for method in ("pca_kmeans", "spectral", "louvain"):
         row = clustering.cluster_rows(clear, method=method, seed=0)
         assert row["ari"].item() == row["nmi"].item() == pytest.approx(1)
-    table = single_cell_tables.cluster_table(
-        pd.concat([clustering.cluster_rows(clear, method="gmvae", seed=seed, **TRAINING) for seed in (0, 1)])
-    )
-    assert len(single_cell_tables.show_clusters(table)) == 1 and len(single_cell_plots.cluster_dots(table).axes) == 2
+    wanted = clustering.cluster_runs(["gmvae", "vae_kmeans"], 2, likelihood="poisson", **TRAINING)
+    rows = pd.concat([run.work(clear, **run.arguments) for run in wanted])
+    table, contrasts = single_cell_tasks.cluster_table(rows), single_cell_tasks.cluster_contrasts(rows)
+    assert list(contrasts["score"]) == ["ari", "nmi", "test_elbo"] and np.isfinite(contrasts["mean"]).all()
+    assert "GMVAE is number" in single_cell_tasks.say_clusters(table, contrasts, rows)
+    assert len(single_cell_tasks.show_clusters(table, rows)) == 2
+    assert len(single_cell_plots.cluster_dots(table).axes) == 2
     planes = pd.concat([run.work(clear, **run.arguments) for run in clustering.map_runs("pca", **TRAINING)])
     assert len(planes) == 240 and len(single_cell_plots.latent_maps(planes).axes) == 4
     with pytest.raises(ConfigError, match="leiden"):
         clustering.cluster_runs(["leiden"], 1)
     with pytest.raises(ConfigError, match="labels"):
         clustering.clusters_of(replace(data, labels=np.full(120, "")), "spectral", 0)
-    none = single_cell_tables.cluster_table(pd.DataFrame({"run_id": []}))
-    assert "no labels" in single_cell_tables.say_clusters(none)
+    nothing = pd.DataFrame({"run_id": []})
+    none = single_cell_tasks.cluster_table(nothing)
+    assert "no labels" in single_cell_tasks.say_clusters(none, single_cell_tasks.cluster_contrasts(nothing), nothing)
+    assert single_cell_tasks.show_clusters(none, nothing).empty
 
 
 def test_held_out_counts_are_predicted_better_by_knowing_the_cell(data):
@@ -123,9 +200,11 @@ def test_held_out_counts_are_predicted_better_by_knowing_the_cell(data):
     assert rows.loc["library_mean", "deviance_explained"] == pytest.approx(0)
     assert rows.loc["knn_smoothing", "deviance_explained"] > 0
     assert np.isfinite(rows["squares_explained"]).all()
-    table = single_cell_tables.denoising_table(rows.reset_index())
-    assert len(single_cell_tables.show_denoising(table)) == 4
-    assert "held out" in single_cell_tables.say_denoising(table, rows.reset_index())
+    assert "neighbours, mean weight" in rows.loc["knn_smoothing", "settings"]
+    rows = rows.reset_index()
+    table = single_cell_tasks.denoising_table(rows)
+    assert len(single_cell_tasks.show_denoising(table, rows)) == 4
+    assert "best on validation cells (Poisson)" in single_cell_tasks.say_denoising(table, rows)
     assert len(single_cell_plots.denoising_dots(table).axes) == 2
     with pytest.raises(ConfigError, match="magic"):
         denoising_runs(["magic"], 1, **shared)
@@ -133,17 +212,48 @@ def test_held_out_counts_are_predicted_better_by_knowing_the_cell(data):
         denoising_runs(["poisson"], 1, held_out=1.0, n_genes=0)
 
 
-def test_what_is_held_out_is_never_shown(data, monkeypatch):
-    """Methods see only what thinning left, of training and of test cells."""
-    seen = []
-    monkeypatch.setitem(
-        denoising.RIVAL_FUNCTIONS,
-        "knn_smoothing",
-        lambda train, test: seen.append(train.sum() + test.sum()) or np.ones(test.shape),
+@pytest.mark.parametrize("method", ["negative_binomial", "knn_smoothing", "gaussian"])
+def test_what_is_held_out_is_never_shown(data, monkeypatch, method):
+    """Other hidden molecules of the test cells change no prediction, nor which genes are taken."""
+    predicted = []
+    monkeypatch.setattr(
+        denoising, "deviance", lambda truth, expected: predicted.append(expected) or deviance(truth, expected)
     )
-    row = denoising_rows(data, method="knn_smoothing", seed=0, held_out=0.3, n_genes=0)
-    assert row["n_molecules"].item() > 0
-    assert seen[0] == pytest.approx(0.7 * data.counts.sum(), rel=0.02)
+    visible, hidden = denoising.thin(data.counts, 0.3, 0)
+    test = divide(len(data.cells), 0)[2]
+    for extra in (0, 7):
+        changed = hidden.tolil()
+        changed[test] = hidden[test].toarray() + extra
+        thinned = visible, changed.tocsr()
+        monkeypatch.setattr(denoising, "thin", lambda *_, thinned=thinned: thinned)
+        training = TRAINING if method in LIKELIHOODS else {}
+        denoising_rows(data, method=method, seed=0, held_out=0.3, n_genes=40, **training)
+    half = len(predicted) // 2
+    for one, other in zip(predicted[:half], predicted[half:], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_communities_are_those_of_the_highest_modularity():
+    # a ring of cliques, each joined to the next by one edge: the cliques are the best division
+    block = sparse.csr_matrix(np.kron(np.eye(8), 1 - np.eye(5)))
+    ring = sparse.lil_matrix(block)
+    for clique in range(8):
+        one, other = 5 * clique, (5 * clique + 9) % 40
+        ring[one, other] = ring[other, one] = 1.0
+    ring = sparse.csr_matrix(ring)
+    cliques = np.repeat(np.arange(8), 5)
+    for seed in range(3):
+        found = louvain(ring, seed=seed)
+        assert adjusted_rand_score(cliques, found) == 1
+    # by the definition, over all pairs
+    weights, degrees = ring.toarray(), ring.toarray().sum(axis=1)
+    same = cliques[:, None] == cliques
+    expected = ((weights - np.outer(degrees, degrees) / degrees.sum()) * same).sum() / degrees.sum()
+    assert modularity(ring, cliques) == pytest.approx(expected)
+    # nothing is joined: every node is alone
+    assert len(set(louvain(sparse.csr_matrix((4, 4))))) == 4
+    small = neighbour_graph(np.array([[0.0], [0.1], [0.2], [9.0], [9.1], [9.2]]), 2)
+    assert abs(small - small.T).max() == 0 and list(louvain(small)) in ([0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0])
 
 
 def test_every_likelihood_has_a_colour():
