@@ -100,7 +100,13 @@ def test_environment_has_the_locks_versions(project, lock_text, environment):
 
 
 def test_everything_imported_is_a_direct_dependency(repository, project):
-    distribution = {"sklearn": "scikit-learn", "umap": "umap-learn", "yaml": "pyyaml", "rattler": "py-rattler"}
+    distribution = {
+        "sklearn": "scikit-learn",
+        "imblearn": "imbalanced-learn",
+        "umap": "umap-learn",
+        "yaml": "pyyaml",
+        "rattler": "py-rattler",
+    }
     direct = {canonicalize_name(Requirement(r).name) for r in project["dependencies"]}
     for file in (repository / "reproduce").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
