@@ -276,8 +276,9 @@ def say_elbos(table: pd.DataFrame, contrasts: pd.DataFrame) -> str:
         words.append(f"Highest test ELBO{aside}: {best['label']}, {best['mean']:,.1f} nats a cell.")
     for name, part in contrasts.groupby("likelihood", sort=False):
         against = "; ".join(f"{LAWS[row['reference']]} {text_of(row, 1, '+')}" for _, row in part.iterrows())
+        rivals = " and ".join(LAWS[other] for other in part["reference"]) + ", each" * (len(part) > 1)
         words.append(
-            f"Claim: {LAWS[name]} beats {' and '.join(LAWS[other] for other in part['reference'])}{', each' * (len(part) > 1)} "
+            f"Claim: {LAWS[name]} beats {rivals} "
             f"by more than {ELBO_MARGIN:g} nat: **{joint_verdict(part['verdict'])}** (against {against})."
         )
     if (table["n_seeds"] == 1).all():
