@@ -102,7 +102,7 @@ def learning_curves(table: pd.DataFrame) -> Figure:
         ax.set(xlabel="training cells of a gene", title=_titled("relatedness", value))
         ax.axhline(0.0, color=_GREY, lw=0.8, zorder=0)
     lowest = table.loc[table["method"] != "shared", "mean"].min()
-    axes[0][0].set_ylim(bottom=max(_LOWEST, min(0.0, lowest) - 0.05))
+    axes[0][0].set_ylim(max(_LOWEST, min(0.0, lowest) - 0.05), 1.0)
     axes[0][0].set_ylabel("R² of test cells, mean over genes")
     _legend_below(fig, axes[0][0], 4)
     return fig
