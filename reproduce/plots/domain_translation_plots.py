@@ -61,7 +61,7 @@ def class_dots(table: pd.DataFrame) -> Figure:
         ax.axvline(part["class_real"].mean(), color="black", lw=1.0, label="real target")
         ax.axvline(part["class_source"].mean(), color="#0072B2", ls="--", lw=1.0, label="the source itself")
         _across(ax, [METHODS[method] for method in order], direction, zero=False)
-        ax.set_xlabel("class recognised (balanced accuracy)")
+        ax.set(xlabel="class recognised (balanced accuracy)", xlim=(0, 1))
     _legend_below(fig, axes[0])
     return fig
 
@@ -95,6 +95,9 @@ def oracle_curves(table: pd.DataFrame) -> Figure:
     fig = _curves(shown, "number of pairs in fitting", "R² lost against the best possible")
     for ax in fig.axes:
         ax.set_yscale("log")
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("{x:g}")
+        ax.tick_params(axis="y", which="both", labelsize=8)
     return fig
 
 

@@ -114,10 +114,10 @@ def say_reliability(table: pd.DataFrame) -> str:
         agreement = part["agreement"].mean()
         same = f"; two trainings' features correlate by {agreement:.2f} on average" if np.isfinite(agreement) else ""
         told.append(
-            f"{METHODS[method]}: the seed moves R² by up to {spread:.3f}{same}; the mean of "
+            f"{opened(METHODS[method])}: the seed moves R² by up to {spread:.3f}{same}; the mean of "
             f"{part['n_trainings'].max()} trainings has {gain:+.3f} R²"
         )
-    return "On one division, " + ". ".join(told) + ". Linear methods have no seed."
+    return "On one division. " + ". ".join(told) + ". Linear methods have no seed."
 
 
 def networks_of(methods: Iterable[str]) -> list[str]:

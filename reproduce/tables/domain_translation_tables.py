@@ -292,10 +292,15 @@ def say_advantages(rows: pd.DataFrame) -> str:
         judged = "Ridge regression translates better than aligned auto-encoders"
     else:
         judged = "Neither of aligned auto-encoders and ridge regression is better in both directions for certain"
-    return (
+    said = (
         f"{judged} (difference of R²: {told}). What auto-encoders have and regressions do not: one fit for both "
         "directions, a latent space that both layers share, and the use of samples with a single layer."
     )
+    rival = differences(overall_of(rows), "method", "low_rank", REFERENCE, "r2", ["direction"])
+    if len(rival):
+        told = enumerated(f"{said_of(row)} {row['direction']}" for _, row in rival.iterrows())
+        said += f" The study's own low-rank Gaussian has the first of these; against ridge: {told}."
+    return said
 
 
 def say_failures(table: pd.DataFrame) -> str:
