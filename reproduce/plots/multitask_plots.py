@@ -25,7 +25,7 @@ METHOD_COLOURS = {
 _MARKERS = dict(zip(METHOD_COLOURS, "os^Dv<>P", strict=True))
 _RELATED = ("#D55E00", "#009E73", "#0072B2")
 _GREY = "#777777"
-#: Scores further down are drawn at the edge, as arrows.
+#: Scores further down are drawn at the edge, as arrows; intervals end there, and at 1.
 _LOWEST = -0.5
 
 
@@ -43,7 +43,7 @@ def score_dots(table: pd.DataFrame, by: str = "relatedness") -> Figure:
     for ax, (value, group) in zip(axes[0], panels, strict=True):
         for row in group.itertuples():
             y, colour = order.index(row.method), METHOD_COLOURS[row.method]
-            ax.plot(np.maximum([row.low, row.high], _LOWEST), [y, y], color=colour, lw=1.8)
+            ax.plot(np.clip([row.low, row.high], _LOWEST, 1.0), [y, y], color=colour, lw=1.8)
             inside = row.mean > _LOWEST
             marker = _MARKERS[row.method] if inside else "<"
             ax.plot(max(row.mean, _LOWEST), y, marker, color=colour, ms=6)
@@ -54,6 +54,7 @@ def score_dots(table: pd.DataFrame, by: str = "relatedness") -> Figure:
             ax.axvline(group["ceiling"].mean(), color=_GREY, lw=0.8, ls="--", zorder=0)
         ax.set_yticks(range(len(order)), [METHODS[name] for name in order])
         ax.set(xlabel="R² of test cells, mean over genes", title=_titled(by, value))
+        ax.set_xlim(_LOWEST - 0.03, 1.0)
         ax.grid(axis="x", color="#DDDDDD", lw=0.6)
     return fig
 
@@ -119,6 +120,8 @@ def sweep_panels(table: pd.DataFrame, spectra: pd.DataFrame) -> Figure:
         _line(axes[0], x, part, _RELATED[number % 3], "os^"[number % 3], f"relatedness {related:g}")
     axes[0].set_xticks(range(len(penalties)), [f"{value:g}" for value in penalties])
     axes[0].set(xlabel="penalty λ of the trace norm", ylabel="R² of test cells, mean over genes", title="Penalty")
+    axes[0].set_ylim(min(-0.05, max(_LOWEST, table["mean"].min() - 0.05)), 1.0)
+    axes[0].axhline(0.0, color=_GREY, lw=0.8, zorder=0)
     axes[0].legend(fontsize=8)
     shades = plt.get_cmap("viridis")(np.linspace(0.0, 0.85, len(penalties)))
     for ax, related in zip(axes[1:], levels, strict=True):
@@ -145,7 +148,7 @@ def precision_curves(table: pd.DataFrame) -> Figure:
             ax.plot(
                 part["k"], part["mean"], color=colour, marker=_MARKERS[method], ms=3.5, lw=1.3, label=METHODS[method]
             )
-            ax.fill_between(part["k"], part["low"], part["high"], color=colour, alpha=0.12, lw=0)
+            ax.fill_between(part["k"], part["low"], part["high"], color=colour, alpha=0.08, lw=0)
         ax.set(xlabel="most important factors of a gene, k", title=_titled("relatedness", value), ylim=(0, 1.02))
     axes[0][0].set_ylabel("share that regulates the gene")
     _legend_below(fig, axes[0][0], 4)
