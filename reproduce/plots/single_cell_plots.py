@@ -134,6 +134,7 @@ def rate_curves(rows: pd.DataFrame) -> Figure:
     axes[0].set(ylabel="Σ rates / Σ counts", yscale="log", title="Sum of rates")
     axes[1].axhline(OVERFLOW, color=_GREY, lw=0.8, ls="--", zorder=0)
     axes[1].set(ylabel="largest log λ", yscale="symlog", title="Largest rate")
+    axes[1].set_ylim(bottom=min(0.0, rows["largest_log_rate"].min()))
     axes[2].set(ylabel="validation cells, nats a cell", title="Bound on the composition")
     ends = rows.groupby(["parametrisation", "seed"])["validation_composition"].last().dropna()
     if len(ends):  # what an arm passes through on its way must not hide where arms end

@@ -203,6 +203,8 @@ def say_grid(grid: pd.DataFrame) -> str:
 def elbo_table(rows: pd.DataFrame, layout: str = "shared") -> pd.DataFrame:
     """Mean test ELBO by likelihood with its interval over divisions.
 
+    `n_improving` counts the trainings whose last epoch was their best: they ended by the limit of epochs.
+
     Parameters
     ----------
     rows : DataFrame
@@ -210,12 +212,17 @@ def elbo_table(rows: pd.DataFrame, layout: str = "shared") -> pd.DataFrame:
     layout : {"shared", "own"}
         Of the layout that all likelihoods share, or of each one's own best.
     """
-    test = rows[(rows["part"] == "test") & rows[layout]]
+    rows = rows[rows[layout]]
+    test = rows[rows["part"] == "test"]
+    last = rows[rows["part"] == "train"].groupby(["likelihood", "seed"], sort=False)["epoch"].max()
+    ends = test.set_index(["likelihood", "seed"])
+    improving = ((ends["epoch"] == last) & (ends["status"] != DIVERGED)).groupby("likelihood", sort=False).sum()
     table = means_by(test, "likelihood", "elbo", LAWS)
     more = ["importance", "reconstruction", "latent_divergence", "epoch", "seconds"]
     means = test.groupby("likelihood", sort=False)[more].mean()
     layouts = test.groupby("likelihood", sort=False)[["hidden_units", "latent_size", "counts"]].first()
-    return table.merge(means.reset_index(), on="likelihood").merge(layouts.reset_index(), on="likelihood")
+    table = table.merge(means.reset_index(), on="likelihood").merge(layouts.reset_index(), on="likelihood")
+    return table.assign(n_improving=table["likelihood"].map(improving))
 
 
 def elbo_contrasts(rows: pd.DataFrame, data: CountData) -> pd.DataFrame:
@@ -258,9 +265,13 @@ def show_elbos(table: pd.DataFrame, own: pd.DataFrame, contrasts: pd.DataFrame) 
     shown["seconds"] = table["seconds"].map("{:.0f}".format)
     shown["divisions"] = table["n_seeds"]
     if len(own):
-        best = own.set_index("likelihood").reindex(table["likelihood"])
-        shown["own best layout"] = [f"{row['hidden_units']}, latent {row['latent_size']}" for _, row in best.iterrows()]
-        shown["test ELBO with it"] = texts_of(best)
+        layouts = {
+            row["likelihood"]: f"{row['hidden_units']}, latent {row['latent_size']}" for _, row in own.iterrows()
+        }
+        scores = dict(zip(own["likelihood"], texts_of(own), strict=True))
+        # without trainings of own layouts, those of laws whose best is the shared one are there all the same
+        shown["own best layout"] = [layouts.get(name, "–") for name in table["likelihood"]]
+        shown["test ELBO with it"] = [scores.get(name, "–") for name in table["likelihood"]]
     return shown
 
 
@@ -280,6 +291,11 @@ def say_elbos(table: pd.DataFrame, contrasts: pd.DataFrame) -> str:
         words.append(
             f"Claim: {LAWS[name]} beats {rivals} "
             f"by more than {ELBO_MARGIN:g} nat: **{joint_verdict(part['verdict'])}** (against {against})."
+        )
+    if (improving := int(table["n_improving"].sum())) > 0:
+        words.append(
+            f"{improving} of {table['n_seeds'].sum()} trainings were still improving in their last epoch, so this may "
+            "rank who learns fastest."
         )
     if (table["n_seeds"] == 1).all():
         words.append("One division says nothing about others.")

@@ -85,10 +85,12 @@ def say_rates(table: pd.DataFrame) -> str:
     words = []
     if PLAIN in lost:
         n = len(lost[PLAIN])
+        plain = table[table["parametrisation"] == PLAIN]
         words.append(
             f"The plain form came to no number in {n} of {runs[PLAIN]} runs{_in_epochs(lost[PLAIN])}."
             if n
-            else f"The plain form did not come to no number on these counts in {table['epochs'].max()} epochs."
+            else f"The plain form stayed finite on these counts through {plain['epochs'].max()} epochs, although its "
+            f"rates began at {_ratio_text(plain['start_ratio'].median())} times the counts."
         )
     single = [name for name in lost if name not in (PLAIN, ALL)]
     finite, failing = [name for name in single if not len(lost[name])], [name for name in single if len(lost[name])]
