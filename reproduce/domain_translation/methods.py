@@ -155,7 +155,7 @@ def translated(
     if translator.both_ways:
         began = time.perf_counter()
         more = {}
-        if samples.n_unpaired:
+        if samples.n_unpaired and translator.reads_unpaired:
             more["unpaired_source"] = layers["mRNA"].iloc[samples.mRNA_only]
             more["unpaired_target"] = layers["methylation"].iloc[samples.methylation_only]
         translator.fit(*_pairs(layers, FORWARD, samples), classes, **more)

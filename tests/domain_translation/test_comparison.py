@@ -68,7 +68,8 @@ def test_the_comparison_becomes_tables_and_sentences(data):
     assert len(overall) == 16 and len(rows) == 16 + 2 * 2 * 10
     means = overall[overall["method"] == "mean"]
     np.testing.assert_allclose(means["r2"], 0, atol=1e-6)
-    assert (means["pearson"] == 0).all() and (overall.groupby("seed")["class_real"].nunique() == 2).all()
+    assert (means["pearson"] == 0).all() and (means["class_translated"] == 0.5).all()
+    assert (overall.groupby(["seed", "direction"])["class_real"].nunique() == 1).all()
     kept = rows[(rows["level"] == "feature") & (rows["method"] == "ridge") & (rows["direction"] == FORWARD)]
     same = overall[(overall["method"] == "ridge") & (overall["seed"] == 0) & (overall["direction"] == FORWARD)]
     assert kept["r2"].mean() == pytest.approx(same["r2"].item())
