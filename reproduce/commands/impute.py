@@ -52,6 +52,13 @@ def add(commands) -> None:
     parser.add_argument(
         "--model", metavar="MODEL", type=Path, help="fill by a model that `reproduce train` made, fitting nothing"
     )
+    parser.add_argument(
+        "--standardise",
+        choices=("training", "own"),
+        default="training",
+        help="with --model: each gene's mean and spread are those of the training samples, or, for another cohort or "
+        "pipeline, these samples' own (default: training)",
+    )
     add_data_options(parser)
     parser.add_argument(
         "--uncertainty", action="store_true", help="also write OUT-sd: the standard deviation of each filled value"
@@ -124,6 +131,8 @@ def _check_impute(options: argparse.Namespace) -> None:
         raise ConfigError(f"--draws is {options.draws}; give 0 or more.")
     if options.model is not None and (options.method != "auto" or options.set):
         raise ConfigError("--model fills by what was fitted before; leave out --method and --set.")
+    if options.model is None and options.standardise != "training":
+        raise ConfigError("--standardise is for --model; what is fitted to the matrix goes by its samples anyway.")
     targets = [options.output, *_beside(options.output, options)]
     if options.report is not None:
         targets.append(options.report)
@@ -173,6 +182,7 @@ def _filled(
         uncertainty=options.uncertainty,
         draws=options.draws,
         model=model,
+        standardise=options.standardise,
         patience=options.patience,
         settings=settings_of(options.set),
         progress=progress,
@@ -214,7 +224,7 @@ def _measured(
     else:
         from reproduce.matrices.by_model import fill_by_model
 
-        fill = fill_by_model(model, matrix, filled.prepared)
+        fill = fill_by_model(model, matrix, filled.prepared, options.standardise)
     try:
         return held_out(filled.prepared, fill, seed=options.seed), ""
     except DataFormatError as error:  # too small a matrix to hide anything of
@@ -234,7 +244,7 @@ def _page(
         "seed": options.seed,
     }
     if options.model is not None:
-        settings["model"] = options.model.name
+        settings |= {"model": options.model.name, "standardised by": f"{options.standardise} samples"}
     return page_of(
         PageContent(
             source=options.input.name,

@@ -1,6 +1,10 @@
 """Fills new samples by a model that was fitted elsewhere; never learns from them, and never reads or writes a file.
 
 genes matched by name -> the model's units -> its order -> filled -> back to the caller's order, names and units
+
+Another cohort, or the same tissue measured by another pipeline, differs from the training samples in each gene's mean
+and spread. `standardise="own"` takes both from the new samples' own known entries, on the log scale, so that the
+model's relations between genes are used and its levels are not.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from reproduce.errors import ConfigError, CovariateError, DataFormatError
+from reproduce.imputers._base import check_choice
 from reproduce.imputers._covariates import DONOR, CovariateEncoder
 from reproduce.imputers._predictive import PredictiveImputer
 from reproduce.matrices.genes import Match, match
@@ -24,6 +29,10 @@ LEAST_SHARE = 0.05
 GOOD_SHARE = 0.5
 #: Root mean square of known entries, in standard deviations of the training samples, from which they look foreign.
 FOREIGN = 3.0
+#: What new samples are standardised by: the training samples' mean and standard deviation of each gene, or their own.
+STANDARDISE = ("training", "own")
+#: Known entries that a gene's own mean and standard deviation need.
+OWN_ENTRIES = 10
 #: The same of genes' means, and samples that are needed to speak of means.
 SHIFTED, SHIFTED_SAMPLES = 1.0, 10
 
@@ -51,7 +60,12 @@ class Applied:
 
 
 def apply_model(
-    model: Model, values: pd.DataFrame, covariates: pd.DataFrame | None = None, *, uncertainty: bool = False
+    model: Model,
+    values: pd.DataFrame,
+    covariates: pd.DataFrame | None = None,
+    *,
+    uncertainty: bool = False,
+    standardise: str = "training",
 ) -> Applied:
     """Fill new samples.
 
@@ -70,6 +84,9 @@ def apply_model(
         Donors may be left out, unless the model fills from other samples of the same donor.
     uncertainty : bool, default False
         Also standard deviations.
+    standardise : {"training", "own"}, default "training"
+        By which samples' mean and standard deviation of each gene the values are standardised; "own" is for another
+        cohort or pipeline, and keeps the training's for genes with fewer than 10 known entries.
 
     Returns
     -------
@@ -82,8 +99,9 @@ def apply_model(
     CovariateError
         For absent covariates, and levels that the model has not seen.
     ConfigError
-        For standard deviations of a model that has none.
+        For standard deviations of a model that has none, and if no gene has the known entries that "own" needs.
     """
+    check_choice("standardise", standardise, STANDARDISE)
     if uncertainty and not isinstance(model.imputer, PredictiveImputer):
         raise ConfigError(
             f"This model ({model.method}) gives values without standard deviations; leave them out, or train a model "
@@ -98,18 +116,60 @@ def apply_model(
     own = _own_genes(model, values, found.position)
     scale = scale_of(model)
     log = np.asarray(scale.to_log(own))
-    notes = (*_notes_on_genes(found, model, values), *_notes_on_values(model, values, own, log), *notes)
-    X = _as_fitted(model, log, values.index)
-    filled_log = np.asarray(model.imputer.transform(X, covariates=prepared))
+    levels = _Levels.of(model, log, own=standardise == "own")
+    on_values = _notes_on_values(model, values, own, levels.to_training(log))
+    notes = (*_notes_on_genes(found, model, values), *on_values, *notes)
+    X = _as_fitted(model, levels.to_training(log), values.index)
+    filled_log = levels.from_training(np.asarray(model.imputer.transform(X, covariates=prepared)))
     filled = _with_holes_filled(values, _in_units(scale, filled_log, own)[:, at], found.position[at])
     sd = None
     if uncertainty:
-        sd_own = np.asarray(model.imputer.conditional_sd(X, covariates=prepared))
+        sd_own = np.asarray(model.imputer.conditional_sd(X, covariates=prepared)) / levels.factor
         if scale.units != "log":
             ends = (_in_units(scale, filled_log + sign * sd_own, own) for sign in (1, -1))
             sd_own = (next(ends) - next(ends)) / 2
         sd = _deviations(sd_own[:, at], values, found.position[at])
-    return Applied(filled, sd, notes)
+    return Applied(filled, sd, (*notes, *levels.notes))
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """Takes each gene's level and spread to that of the training samples, and back: x → factor · x + offset."""
+
+    factor: np.ndarray
+    offset: np.ndarray
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, model: Model, log: np.ndarray, *, own: bool) -> _Levels:
+        """Of new samples (n_samples, n_model_genes) on the log scale, or, unless `own`, nothing to do."""
+        factor, offset = np.ones(log.shape[1]), np.zeros(log.shape[1])
+        if not own:
+            return cls(factor, offset)
+        imputer, known = model.imputer, ~np.isnan(log)
+        usable = (known.sum(axis=0) >= OWN_ENTRIES) & imputer.varying_
+        if not usable.any():
+            raise ConfigError(
+                f"Standardising by the samples' own values needs genes with {OWN_ENTRIES} known entries; none of the "
+                "model's genes has so many. Leave it out, or fill more samples together."
+            )
+        part = log[:, usable].astype(float)
+        mean, sd = np.nanmean(part, axis=0), np.nanstd(part, axis=0)
+        spread = sd > np.finfo(np.float32).eps * np.abs(mean)
+        # a gene that does not vary here has a level of its own, but no spread to compare
+        ratio = np.where(spread, imputer.scale_[usable] / np.where(spread, sd, 1.0), 1.0)
+        factor[usable], offset[usable] = ratio, imputer.center_[usable] - ratio * mean
+        kept = int((known.any(axis=0) & ~usable).sum())
+        told = f"; {kept:,} with fewer than {OWN_ENTRIES} known entries, or constant in training, by the training's"
+        return cls(factor, offset, (
+            f"{usable.sum():,} genes are standardised by the known entries of these samples{told if kept else ''}",
+        ))  # fmt: skip
+
+    def to_training(self, log: np.ndarray) -> np.ndarray:
+        return (log * self.factor + self.offset).astype(log.dtype) if self.notes else log
+
+    def from_training(self, log: np.ndarray) -> np.ndarray:
+        return ((log - self.offset) / self.factor).astype(log.dtype) if self.notes else log
 
 
 # what comes in
@@ -278,7 +338,8 @@ def _notes_on_values(model: Model, values: pd.DataFrame, own: pd.DataFrame, log:
         notes.append(
             f"the genes' means lie {shift:.1f} standard deviations from those in training (near 0 for samples like "
             "those): other units, another normalisation, another tissue? What is filled in may be far off: --report "
-            "measures it, and without --model these samples are filled from each other"
+            "measures it, --standardise own goes by these samples' own means, and without --model they are filled from "
+            "each other"
         )
     return notes
 

@@ -32,6 +32,7 @@ def impute_by_model(
     seed: int,
     uncertainty: bool,
     draws: int,
+    standardise: str,
     progress: Progress,
 ) -> Filled:
     """As `reproduce.matrices.filling.impute`, by a model."""
@@ -45,13 +46,13 @@ def impute_by_model(
     prepared = prepare(matrix, covariates=covariates, units=model.units.units)
     progress(f"filling by the model ({METHODS[model.method].label})", None)
     clock = time.perf_counter()
-    applied = apply_model(model, matrix.values, prepared.covariates, uncertainty=uncertainty)
+    applied = apply_model(model, matrix.values, prepared.covariates, uncertainty=uncertainty, standardise=standardise)
     seconds = time.perf_counter() - clock
     drawn = []
     for number in range(draws):
         progress(f"draw {number + 1} of {draws}", None)
         drawing = replace(model, imputer=_drawing(model.imputer, seed_of_draw(seed, number)))
-        drawn.append(apply_model(drawing, matrix.values, prepared.covariates).filled)
+        drawn.append(apply_model(drawing, matrix.values, prepared.covariates, standardise=standardise).filled)
     choice = Choice(model.method, {}, "fitted before, to other samples", seconds)
     notes = (*prepared.genes.notes, f"units: {model.units.units}, as in training", *applied.notes)
     return Filled(applied.filled, applied.sd, tuple(drawn), notes, choice, seconds, prepared, model.imputer)
@@ -64,13 +65,15 @@ def _drawing(imputer: PredictiveImputer, state: int) -> PredictiveImputer:
     return other
 
 
-def fill_by_model(model: Model, matrix: Matrix, prepared: Prepared) -> Fill:
+def fill_by_model(model: Model, matrix: Matrix, prepared: Prepared, standardise: str = "training") -> Fill:
     """Fills by a model; has intervals where the model has, and the matrix is on a log scale."""
     uncertain = isinstance(model.imputer, PredictiveImputer) and model.units.units == "log"
 
     def fill(shown: pd.DataFrame) -> tuple[np.ndarray, Bounds | None]:
         hidden = shown.isna().reindex(columns=matrix.values.columns, fill_value=True)
-        applied = apply_model(model, matrix.values.mask(hidden), prepared.covariates, uncertainty=uncertain)
+        applied = apply_model(
+            model, matrix.values.mask(hidden), prepared.covariates, uncertainty=uncertain, standardise=standardise
+        )
         filled = prepared.scale.to_log(applied.filled)[shown.columns].to_numpy()
         if not uncertain:
             return filled, None

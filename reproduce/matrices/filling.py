@@ -107,6 +107,7 @@ def impute(
     uncertainty: bool = False,
     draws: int = 0,
     model: Model | None = None,
+    standardise: str = "training",
     patience: float = PATIENCE_SECONDS,
     settings: Mapping[str, object] | None = None,
     progress: Progress = quiet,
@@ -131,6 +132,8 @@ def impute(
         Completed matrices to draw.
     model : Model, optional
         Fills, and nothing is fitted; `method`, `settings` and `patience` then do not count.
+    standardise : {"training", "own"}, default "training"
+        For a model: see `reproduce.matrices.apply.apply_model`.
     patience : float, default 600
         Seconds that "auto" may take.
     settings : mapping, optional
@@ -156,7 +159,9 @@ def impute(
     if model is not None:
         from reproduce.matrices.by_model import impute_by_model
 
-        return impute_by_model(model, matrix, covariates, units, seed, uncertainty, draws, progress)
+        return impute_by_model(model, matrix, covariates, units, seed, uncertainty, draws, standardise, progress)
+    if standardise != "training":
+        raise ConfigError("standardise is for filling by a model; what is fitted here goes by these samples anyway.")
     prepared = prepare(matrix, covariates=covariates, units=units)
     choice = chosen(method, prepared, inductive=False, patience=patience, settings=settings)
     imputer, notes = new_imputer(choice, prepared, seed, distribution=uncertainty or draws > 0)

@@ -1,4 +1,7 @@
-"""Runs of the study of artificial samples: generators against references, on real data or simulated; draws nothing."""
+"""Runs of the study of artificial samples: generators against references, on real data or simulated; draws nothing.
+
+Divisions count from 1: the networks' settings were chosen on division 0 of the TCGA patients, which is not scored.
+"""
 
 from __future__ import annotations
 
@@ -44,12 +47,12 @@ N_COMPARED = 500
 def fidelity_runs(
     methods: Iterable[str], n_seeds: int, *, layer: str, n_features: int, epochs: int, hidden_units: int
 ) -> list[Run]:
-    """Each method on divisions of the samples by seeds 0, 1, …"""
+    """Each method on divisions of the samples by seeds 1, 2, …"""
     shared = {"layer": layer, "n_features": n_features}
     return [
         Run(fidelity_row, {"method": method, "seed": seed, **shared, **_budget(method, epochs, hidden_units)})
         for method in _known(methods, (*GENERATORS, *REFERENCES))
-        for seed in range(n_seeds)
+        for seed in range(1, n_seeds + 1)
     ]
 
 
@@ -72,7 +75,7 @@ def fidelity_row(
 
 def map_runs(methods: Sequence[str], *, layer: str, n_features: int, epochs: int, hidden_units: int) -> list[Run]:
     """Samples of each method of one division on the plane of the real ones."""
-    shared = {"seed": 0, "layer": layer, "n_features": n_features}
+    shared = {"seed": 1, "layer": layer, "n_features": n_features}
     return [
         Run(map_rows, {"method": method, **shared, **_budget(method, epochs, hidden_units)})
         for method in _known(methods, (*GENERATORS, *REFERENCES))
@@ -113,7 +116,7 @@ def size_runs(
     epochs: int,
     hidden_units: int,
 ) -> list[Run]:
-    """Each method on simulated training sets of several sizes, drawn by seeds 0, 1, …"""
+    """Each method on simulated training sets of several sizes, drawn by seeds 1, 2, …"""
     shared = {"n_clusters": n_clusters, "n_features": n_features}
     return [
         Run(
@@ -122,7 +125,7 @@ def size_runs(
         )
         for method in _known(methods, (*GENERATORS, *REFERENCES, LAW))
         for n in sizes
-        for seed in range(n_seeds)
+        for seed in range(1, n_seeds + 1)
     ]
 
 
@@ -161,12 +164,12 @@ def rare_runs(
     epochs: int,
     hidden_units: int,
 ) -> list[Run]:
-    """Each remedy for a class of 1 : `ratio`, on divisions of the samples by seeds 0, 1, …"""
+    """Each remedy for a class of 1 : `ratio`, on divisions of the samples by seeds 1, 2, …"""
     shared = {"frequent": frequent, "rare": rare, "ratio": ratio, "layer": layer, "n_features": n_features}
     return [
         Run(rare_row, {"method": method, "seed": seed, **shared, **_budget(method, epochs, hidden_units)})
         for method in _known(methods, (*GENERATORS, *REMEDIES))
-        for seed in range(n_seeds)
+        for seed in range(1, n_seeds + 1)
     ]
 
 

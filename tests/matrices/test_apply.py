@@ -229,3 +229,21 @@ def test_an_imputer_fitted_without_names_is_applied_by_the_models_names(new):
     nameless = Model(imputer, "gaussian", identify(GENES), UnitScale.fit(X_train, "log"), covariates_of(imputer))
     expected = imputer.transform(X.to_numpy(), covariates=covariates)
     np.testing.assert_allclose(apply_model(nameless, X.iloc[:, ::-1], covariates).filled.iloc[:, ::-1], expected)
+
+
+def test_another_cohort_is_standardised_by_its_own_entries(model):
+    X, covariates = samples(40, seed=3)
+    own = apply_model(model, X, covariates, uncertainty=True, standardise="own")
+    assert "6 genes are standardised by the known entries" in notes_of(own)
+    # a gene's level and spread, such as those of another pipeline, then make no difference: filled values follow them
+    moved = (X * 2 + np.arange(X.shape[1])).astype(X.dtypes.iloc[0])
+    there = apply_model(model, moved, covariates, uncertainty=True, standardise="own")
+    np.testing.assert_allclose(there.filled, own.filled * 2 + np.arange(X.shape[1]), atol=1e-3)
+    np.testing.assert_allclose(there.sd, own.sd * 2, atol=1e-3)
+    assert "genes' means lie" not in notes_of(there)
+    far = apply_model(model, moved, covariates).filled - there.filled
+    assert np.abs(far.to_numpy()[X.isna().to_numpy()]).max() > 0.5
+    with pytest.raises(ConfigError, match="10 known entries"):
+        apply_model(model, X.iloc[:5], covariates, standardise="own")
+    with pytest.raises(ConfigError, match="standardise"):
+        apply_model(model, X, covariates, standardise="batch")
