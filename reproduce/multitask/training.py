@@ -77,9 +77,14 @@ class Trainer:
         self.optimizer = keras.optimizers.Adam()
         self.optimizer.build(self.network.trainable_variables)
         self._optimizer_start = [variable.numpy() for variable in self.optimizer.variables]
-        self._run_epoch = tf.function(self._epoch, autograph=False, reduce_retracing=True)
-        self._predict = tf.function(self._outputs, autograph=False, reduce_retracing=True)
-        self._sensitivity = tf.function(self._slopes_of_outputs, autograph=False, reduce_retracing=True)
+        # numbers of cells, steps and batches are left open, so that each function is traced once
+        cells = [tf.TensorSpec((None, layout.n_factors)), tf.TensorSpec((None,), tf.int32)]
+        lines = 2 * [tf.TensorSpec((layout.n_genes, layout.n_tissues, layout.n_factors, layout.n_features))]
+        velocity, rows = tf.TensorSpec((None, layout.n_genes)), tf.TensorSpec((None, layout.n_genes, None), tf.int32)
+        epoch = [*cells, velocity, *lines, rows, tf.TensorSpec(()), tf.TensorSpec(())]
+        self._run_epoch = tf.function(self._epoch, input_signature=epoch, autograph=False)
+        self._predict = tf.function(self._outputs, input_signature=[*cells, *lines], autograph=False)
+        self._sensitivity = tf.function(self._slopes_of_outputs, input_signature=[*cells, *lines], autograph=False)
 
     def fit(
         self,
