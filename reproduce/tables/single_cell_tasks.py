@@ -89,8 +89,10 @@ def say_rates(table: pd.DataFrame) -> str:
         words.append(
             f"The plain form came to no number in {n} of {runs[PLAIN]} runs{_in_epochs(lost[PLAIN])}."
             if n
-            else f"The plain form stayed finite on these counts through {plain['epochs'].max()} epochs, although its "
-            f"rates began at {_ratio_text(plain['start_ratio'].median())} times the counts."
+            else f"The plain form stayed finite on these counts through {plain['epochs'].max()} epochs. Its rates over "
+            f"its counts: {_ratio_text(plain['start_ratio'].median())} at the start, "
+            f"{_ratio_text(plain['largest_ratio'].max())} at the most, {_ratio_text(plain['last_ratio'].median())} in "
+            f"the end."
         )
     single = [name for name in lost if name not in (PLAIN, ALL)]
     finite, failing = [name for name in single if not len(lost[name])], [name for name in single if len(lost[name])]
