@@ -26,6 +26,8 @@ from reproduce.tables.single_cell_tables import (
 RAND_MARGIN, DEVIANCE_MARGIN = 0.02, 0.01
 #: Above it exp overflows single precision.
 OVERFLOW = float(np.log(np.finfo(np.float32).max))
+#: Factor within which sums of rates are said to agree with sums of counts.
+NEAR = 1.5
 PLAIN, ALL = next(iter(PARAMETRISATIONS)), list(PARAMETRISATIONS)[-1]
 
 # --- parametrisations ---
@@ -39,7 +41,7 @@ def rate_table(rows: pd.DataFrame) -> pd.DataFrame:
     """
     records = []
     for (name, seed), run in rows.groupby(["parametrisation", "seed"], sort=False):
-        ratios = (run["rate_sum"] / run["count_sum"]).dropna()
+        ratios = run["rate_sum"] / run["count_sum"]
         finite = ratios[np.isfinite(ratios)]
         diverged = bool((run["status"] == DIVERGED).any())
         records.append({
@@ -105,9 +107,14 @@ def say_rates(table: pd.DataFrame) -> str:
     words += _what_was_seen(table)
     done = table[~table["parametrisation"].isin([name for name in lost if len(lost[name])])]
     if len(done):
+        off = np.exp(np.log(done["last_ratio"]).abs()).groupby(done["parametrisation"], sort=False).max()
+        words.append(
+            f"In the last epoch the sum of rates is within a factor of {NEAR:g} of that of the counts, in every run, "
+            f"with {_listed(list(off[off <= NEAR].index))}; not with {_listed(list(off[off > NEAR].index))}."
+        )
         ends = done.groupby("parametrisation", sort=False)["composition"].mean()
         words.append(
-            f"Of the forms that never failed, after as many epochs, the highest bound on the counts' composition: "
+            f"Of the forms that stayed finite, after as many epochs, the highest bound on the counts' composition: "
             f"*{ends.idxmax()}*, {ends.max():,.1f} nats a cell; the lowest: *{ends.idxmin()}*, {ends.min():,.1f}."
         )
     return " ".join(words)

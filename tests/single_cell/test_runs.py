@@ -138,6 +138,7 @@ def test_rates_without_library_size_are_far_from_the_counts_and_shares_are_not(d
         assert table.loc[name, "start_ratio"] == pytest.approx(1, abs=1e-4)
     # raw counts make the latent, and with it rates, as large as they please
     assert table.loc["plain", "start_ratio"] > 100
+    assert "with *library-size shares*, *all together*" in single_cell_tasks.say_rates(table.reset_index())
     assert len(single_cell_plots.rate_curves(rows).axes) == 3
 
 
