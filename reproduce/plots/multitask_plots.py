@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from reproduce.plots import new_figure
 from reproduce.tables.multitask_tables import METHODS
@@ -22,7 +22,7 @@ METHOD_COLOURS = {
     "ridge": "#56B4E9",
     "forest": "#827B12",
 }
-_MARKERS = dict(zip(METHOD_COLOURS, "os^Dv<>P", strict=True))
+_MARKERS = dict(zip(METHOD_COLOURS, "os^DvXhP", strict=True))
 _RELATED = ("#D55E00", "#009E73", "#0072B2")
 _GREY = "#777777"
 #: Scores further down are drawn at the edge, as arrows; intervals end there, and at 1.
@@ -133,6 +133,7 @@ def sweep_panels(table: pd.DataFrame, spectra: pd.DataFrame) -> Figure:
         ax.plot(truth.index, truth, "k--", lw=1.2, label="regulation simulated")
         ax.set(xlabel="rank", ylabel="singular value, relative", title=f"Spectrum, relatedness {related:g}")
         ax.set_ylim(0.0, 1.05)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[-1].legend(fontsize=8)
     return fig
 

@@ -140,7 +140,7 @@ def say_scores(table: pd.DataFrame, contrasts: pd.DataFrame) -> str:
             f"Relatedness {related:g}, {n_cells} cells a gene: best is {best['label']} ({best['mean']:.2f}, of "
             f"{best['ceiling']:.2f} that noise leaves)."
         )
-        for method in ("single_task", _best_simple(group)):
+        for method in dict.fromkeys(("single_task", "lasso", _best_simple(group))):
             found = here[here["method"] == method]
             if len(found):
                 sentence += f" Trace norm less {METHODS[method]}: {_judged(found.iloc[0])}."
@@ -313,10 +313,12 @@ def _text(mean: float, low: float, high: float, sign: str = "") -> str:
 
 
 def _judged(row: pd.Series) -> str:
+    """A difference with its interval; the verdict is by the p value adjusted for the table's other differences."""
     text = _text(row["mean"], row["low"], row["high"], "+")
     if not np.isfinite(row["low"]):
         return f"{text} ({_FEW})"
-    return f"{text} ({'better' if row['low'] > 0 else 'worse' if row['high'] < 0 else 'undecided'})"
+    verdict = "undecided" if row["p_holm"] >= 1.0 - CONFIDENCE else "better" if row["mean"] > 0 else "worse"
+    return f"{text} ({verdict}, p {row['p_holm']:.2g})"
 
 
 def _best_simple(group: pd.DataFrame) -> str:
