@@ -63,7 +63,7 @@ def comparison_runs(
     simulations : iterable of mappings, optional
         Parameters of `Simulation`; None: the runs get real cells.
     **training
-        `n_steps`, `batch_size`, `learning_rate`, `features`.
+        `n_steps`, `batch_size`, `learning_rate`, `genes_per_cluster`, `features`.
 
     Raises
     ------
@@ -101,7 +101,12 @@ def simulations_of(relatedness: Iterable[float], **shared: object) -> list[dict[
 
 
 def real_rows(
-    sources: Iterable[str], run_all: Callable[..., pd.DataFrame], name: str, **comparison: object
+    sources: Iterable[str],
+    run_all: Callable[..., pd.DataFrame],
+    name: str,
+    *,
+    least_cells: int = 0,
+    **comparison: object,
 ) -> pd.DataFrame:
     """Comparisons on real cells, one source after the other.
 
@@ -113,6 +118,8 @@ def real_rows(
         `reproduce.experiments.runs.run_all` with its folder.
     name : str
         What kept runs' files begin with.
+    least_cells : int, default 0
+        Genes with a velocity in more cells are taken.
     **comparison
         As of `comparison_runs`.
 
@@ -124,7 +131,7 @@ def real_rows(
     parts = [pd.DataFrame(columns=["source", "what", "method", "seed", "metric", "gene", "tissue", "value"])]
     named = [name for source in sources for name in (available_dentate() if source == "auto" else [source])]
     for source in named:
-        data = load_velocities(source)
+        data = load_velocities(source).measured(least_cells)
         several = data.activities is not None and len(data.tissue_names) > 1
         runs = comparison_runs(**comparison, features="all" if several else "expression")
         rows = run_all(runs, data, name=f"{name}-{Path(source).stem}")
@@ -249,13 +256,20 @@ def _chosen(train, settings, seed, shared, training) -> dict[str, float]:
 
 
 def _network(
-    train: VelocityData, parameters: Mapping[str, object], *, n_steps: int, batch_size: int, learning_rate: float
+    train: VelocityData,
+    parameters: Mapping[str, object],
+    *,
+    n_steps: int,
+    batch_size: int,
+    learning_rate: float,
+    genes_per_cluster: int = 0,
 ) -> MultitaskVelocity:
-    """Trained for about `n_steps` steps, so that few cells do not mean little training."""
+    """Trained for about `n_steps` steps, so that few cells do not mean little training; 0 genes a cluster: all."""
     most = int(np.isfinite(train.velocity).sum(axis=0).max())
     epochs = max(1, round(n_steps / -(-most // min(batch_size, most))))
-    model = MultitaskVelocity(**parameters, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
-    return model.fit(train)
+    n_clusters = -(-len(train.genes) // genes_per_cluster) if genes_per_cluster else 1
+    settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "n_clusters": n_clusters}
+    return MultitaskVelocity(**parameters, **settings).fit(train)
 
 
 def _r2_rows(train: VelocityData, test: VelocityData, predicted: np.ndarray) -> pd.DataFrame:
