@@ -7,8 +7,9 @@ prints seconds of an epoch, their ratio, and each way's largest resident memory.
 The *plain* way is what the published text says, written down: a Keras model a gene, in it a layer `Dense(1)` for each
 factor on its five features, a Python loop over the models of the cluster, one tape, the trace norm by `tf.linalg.svd`
 and its gradient by automatic differentiation. Its steps run eagerly, since a graph of so many layers takes minutes to
-trace; `--graph` traces it. An epoch is 16 steps, all alike, so some are timed (`--plain-steps`) and scaled, and the
-time to build the models is told apart. Features are given to it ready-made, a batch at a time.
+trace; `--graph` traces it. All its genes and steps cost the same, and all of them take many minutes and gigabytes, so a
+few genes (`--plain-genes`) and steps (`--plain-steps`) are timed and scaled to the whole; its memory is that of these
+genes alone, and the time to build their models is told apart. Features are given to it ready-made, a batch at a time.
 """
 
 from __future__ import annotations
@@ -129,6 +130,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=4000)
     parser.add_argument("--epochs", type=int, default=3, help="of the stacked networks; the first compiles")
     parser.add_argument("--plain-steps", type=int, default=2, help="steps timed of the plain way, after one more")
+    parser.add_argument("--plain-genes", type=int, default=2, help="genes timed of the plain way")
     parser.add_argument("--graph", action="store_true", help="trace the plain way's step instead of running it eagerly")
     parser.add_argument("--way", choices=("stacked", "plain"), help="measure one way in this process, for the other")
     given = parser.parse_args()
@@ -139,17 +141,20 @@ def main() -> None:
         print(f"{given.genes} genes × {given.factors} factors × {given.cells} cells, {steps} steps of {BATCH} an epoch")
         print(f"stacked: {stacked['epoch']:.2f} s an epoch (first, with compilation: {stacked['first']:.1f} s), "
               f"{stacked['gigabytes']:.2f} GB")  # fmt: skip
-        print(f"plain: {plain['epoch']:.1f} s an epoch ({given.plain_steps} steps timed; building: "
-              f"{plain['first']:.1f} s), {plain['gigabytes']:.2f} GB")  # fmt: skip
+        print(
+            f"plain: {plain['epoch']:.1f} s an epoch (scaled from {given.plain_genes} genes and {given.plain_steps} "
+            f"steps; building these: {plain['first']:.1f} s), {plain['gigabytes']:.2f} GB"
+        )
         print(f"ratio: {plain['epoch'] / stacked['epoch']:.1f}")
         return
-    data = drawn_cells(given.genes, given.factors, given.cells)
+    timed = given.genes if given.way == "stacked" else min(given.genes, given.plain_genes)
+    data = drawn_cells(timed, given.factors, given.cells)
     if given.way == "stacked":
         seconds = stacked_seconds(data, given.epochs)
         first, epoch = seconds[0], float(np.median(seconds[1:]))
     else:
         first, step = plain_seconds(data, given.plain_steps, graph=given.graph)
-        epoch = step * steps
+        epoch = step * steps * given.genes / timed
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"first {first}\nepoch {epoch}\ngigabytes {largest}")
 
