@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,18 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def read_clusters(path: Path) -> pd.Series:
     """Clusters by sample, from a table of two columns."""
+    return _read_two(path, "sample and cluster")
+
+
+def read_units(path: Path) -> dict[str, str]:
+    """Unit of each layer, from a table of two columns."""
+    return _read_two(path, "layer and unit").to_dict()
+
+
+def _read_two(path: Path, columns: str) -> pd.Series:
     table = _read_columns(path).astype(str)
     if table.shape[1] != 2:
-        raise DataFormatError(f"{path} has {table.shape[1]} columns; give two, sample and cluster.")
+        raise DataFormatError(f"{path} has {table.shape[1]} columns; give two, {columns}.")
     return pd.Series(table.iloc[:, 1].to_numpy(), index=table.iloc[:, 0].to_numpy())
 
 
@@ -35,11 +45,16 @@ def _read_columns(path: Path) -> pd.DataFrame:
     try:
         with open(path, encoding="utf-8") as file:
             head = file.readline()
-        table = pd.read_csv(path, sep="\t" if "\t" in head else r"\s+")
-    except (OSError, ValueError) as error:  # pandas' errors of parsing are ValueErrors
+        tabs = "\t" in head
+        table = pd.read_csv(path, sep="\t" if tabs else r"\s+")
+        # names in quotes may hold spaces
+        names = next(
+            csv.reader([head.strip("\r\n" if tabs else None)], delimiter="\t" if tabs else " ", skipinitialspace=True)
+        )
+    except (OSError, ValueError, StopIteration, csv.Error) as error:  # pandas' errors of parsing are ValueErrors
         raise DataFormatError(f"{path} cannot be read as a table, one sample a row ({error}).") from error
     # pandas gives the second of two equal names another one, in silence
-    names = pd.Index(head.replace('"', "").split("\t" if "\t" in head else None)).str.strip()
+    names = pd.Index(names, dtype=object).str.strip()
     if names.has_duplicates:
         raise DataFormatError(
             f"{path}: feature {names[names.duplicated()][0]} stands twice in its head; keep one of them."

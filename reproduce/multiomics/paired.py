@@ -35,12 +35,15 @@ from reproduce.multiomics.layer_tables import (
     checked_numbers,
     read_clusters,
     read_table,
+    read_units,
 )
 
 LAYERS = ("mRNA", "methylation", "protein")
 #: File of each layer, as the R package InterSIM's users write them.
 FILES = {"mRNA": "mRNA.txt", "methylation": "meth.txt", "protein": "prot.txt"}
 CLUSTERS_FILE = "clusters.txt"
+#: What `write_paired` adds, so that units need not be guessed.
+UNITS_FILE = "units.txt"
 UNITS = {
     "mRNA": ("log2", "log2 (centred)"),
     "methylation": ("beta-value", "M-value"),
@@ -278,14 +281,16 @@ def read_paired(folder: str | Path, units: Mapping[str, str] | None = None) -> P
     ----------
     folder : path
     units : mapping, optional
-        By default "log2" for mRNA and protein; methylation is said to be beta-values if all lie in 0 to 1, else
-        M-values.
+        By default those of ``units.txt`` (columns layer and unit), as `write_paired` writes it. Where there is no such
+        file, "log2" for mRNA and protein; methylation is said to be beta-values if all lie in 0 to 1, else M-values.
     """
     folder = Path(folder)
     tables = {layer: read_table(folder / file) for layer, file in FILES.items() if (folder / file).is_file()}
     for layer in ("mRNA", "methylation"):
         if layer not in tables:
             raise DataFormatError(f"{folder / FILES[layer]} is not there; write the {layer} there, samples × features.")
+    if units is None and (folder / UNITS_FILE).is_file():
+        units = read_units(folder / UNITS_FILE)
     if units is None:
         values = tables["methylation"].to_numpy()
         is_beta = values.min() >= 0 and values.max() <= 1
@@ -300,14 +305,17 @@ def read_paired(folder: str | Path, units: Mapping[str, str] | None = None) -> P
 
 
 def write_paired(omics: PairedOmics, folder: str | Path) -> Path:
-    """Write the tables that `read_paired` reads; returns the folder."""
+    """Write the tables that `read_paired` reads, to the last digit and with their units; returns the folder."""
     folder = Path(folder)
     for layer in omics.layers:
         with atomic_path(folder / FILES[layer]) as path:
-            omics.layer(layer).to_csv(path, sep="\t", index_label="sample", float_format="%.7g", lineterminator="\n")
+            omics.layer(layer).to_csv(path, sep="\t", index_label="sample", float_format="%.9g", lineterminator="\n")
     clusters = pd.DataFrame({"subjects": omics.samples, "cluster.id": omics.clusters})
     with atomic_path(folder / CLUSTERS_FILE) as path:
         clusters.to_csv(path, sep="\t", index=False, lineterminator="\n")
+    units = pd.DataFrame({"layer": list(omics.units), "unit": list(omics.units.values())})
+    with atomic_path(folder / UNITS_FILE) as path:
+        units.to_csv(path, sep="\t", index=False, lineterminator="\n")
     return folder
 
 

@@ -16,7 +16,7 @@ from reproduce.errors import ConfigError
 from reproduce.experiments.runs import Run
 from reproduce.multiomics.paired import PairedOmics, divide
 from reproduce.multiomics.simulator import simulated_omics
-from reproduce.sample_generation.fidelity import fidelity
+from reproduce.sample_generation.fidelity import fidelity, kernel_width
 from reproduce.sample_generation.gans import ClassGAN, ConditionalWGAN
 from reproduce.sample_generation.generators import GaussianGenerator, SampleGenerator, SmoteGenerator, spread
 from reproduce.sample_generation.usefulness import balanced_accuracy, made_rare
@@ -39,20 +39,29 @@ NETWORKS = ("gan", "gan_gp", "wgan_gp")
 LAW = "law"
 #: Simulated samples that are compared with as many artificial ones.
 N_COMPARED = 500
+#: Others of the law that choose its features, scale them and give the kernel's width, whatever the training samples.
+N_REFERENCE = 2_000
 
 
 # --- fidelity ---
 
 
 def fidelity_runs(
-    methods: Iterable[str], n_seeds: int, *, layer: str, n_features: int, epochs: int, hidden_units: int
+    methods: Iterable[str],
+    n_seeds: int,
+    n_seeds_networks: int,
+    *,
+    layer: str,
+    n_features: int,
+    epochs: int,
+    hidden_units: int,
 ) -> list[Run]:
-    """Each method on divisions of the samples by seeds 1, 2, …"""
+    """Each method on divisions of the samples by seeds 1, 2, …; networks on the first `n_seeds_networks` of them."""
     shared = {"layer": layer, "n_features": n_features}
     return [
         Run(fidelity_row, {"method": method, "seed": seed, **shared, **_budget(method, epochs, hidden_units)})
         for method in _known(methods, (*GENERATORS, *REFERENCES))
-        for seed in range(1, n_seeds + 1)
+        for seed in _seeds(method, n_seeds, n_seeds_networks)
     ]
 
 
@@ -110,13 +119,14 @@ def size_runs(
     methods: Iterable[str],
     sizes: Iterable[int],
     n_seeds: int,
+    n_seeds_networks: int,
     *,
     n_clusters: int,
     n_features: int,
     epochs: int,
     hidden_units: int,
 ) -> list[Run]:
-    """Each method on simulated training sets of several sizes, drawn by seeds 1, 2, …"""
+    """Each method on simulated training sets of several sizes, drawn by seeds 1, 2, …; networks on the first ones."""
     shared = {"n_clusters": n_clusters, "n_features": n_features}
     return [
         Run(
@@ -125,28 +135,34 @@ def size_runs(
         )
         for method in _known(methods, (*GENERATORS, *REFERENCES, LAW))
         for n in sizes
-        for seed in range(1, n_seeds + 1)
+        for seed in _seeds(method, n_seeds, n_seeds_networks)
     ]
 
 
 def size_row(
     *, method: str, n_train: int, seed: int, n_clusters: int, n_features: int, **parameters: int
 ) -> pd.DataFrame:
-    """Scores of one method that learned from `n_train` simulated mRNA samples, against others of the same law."""
-    n = 2 * N_COMPARED + n_train
-    data = simulated_omics(n, n_clusters, seed=seed)
-    test, spare, train = np.split(np.arange(n), [N_COMPARED, 2 * N_COMPARED])
-    X, y = _standardised(data.layer("mRNA").to_numpy(float), train, n_features), data.clusters
+    """Scores of one method that learned from `n_train` simulated mRNA samples, against others of the same law.
+
+    Units, features, kernel and a seed's test samples are the same whatever the number of training samples, so that
+    scores of different sizes differ by what was learned alone.
+    """
+    # seed 0 is the reference's; test, spare and training samples of a seed have each their own
+    numbers = {"reference": (N_REFERENCE, 0), "test": (N_COMPARED, 3 * seed), "spare": (N_COMPARED, 3 * seed + 1),
+               "train": (n_train, 3 * seed + 2)}  # fmt: skip
+    drawn = {part: simulated_omics(n, n_clusters, seed=own) for part, (n, own) in numbers.items()}
+    reference = _Scale(drawn["reference"].layer("mRNA").to_numpy(float), n_features)
+    X = {part: reference.of(data.layer("mRNA").to_numpy(float)) for part, data in drawn.items()}
     began = time.perf_counter()
     if method == LAW:
-        artificial, classes = X[spare], y[spare]
+        artificial, classes = X["spare"], drawn["spare"].clusters
     else:
-        # as many as are compared with, so that scores of different sizes differ by what was learned alone
-        artificial, classes = _drawn(method, X[train], y[train], seed, parameters, n=N_COMPARED)
+        artificial, classes = _drawn(method, X["train"], drawn["train"].clusters, seed, parameters, n=N_COMPARED)
     seconds = time.perf_counter() - began
-    scores = fidelity(X[train], X[test], artificial, y[test], classes, seed)
-    row = {"method": method, "n_train": n_train, "seed": seed, "n_features": X.shape[1], "seconds": seconds, **scores}
-    return pd.DataFrame([row])
+    width = kernel_width(X["reference"])
+    scores = fidelity(X["train"], X["test"], artificial, drawn["test"].clusters, classes, seed, width)
+    sizes = {"n_train": n_train, "n_clusters": n_clusters, "n_features": artificial.shape[1]}
+    return pd.DataFrame([{"method": method, "seed": seed, **sizes, "seconds": seconds, **scores}])
 
 
 # --- a rare class ---
@@ -155,6 +171,7 @@ def size_row(
 def rare_runs(
     methods: Iterable[str],
     n_seeds: int,
+    n_seeds_networks: int,
     *,
     frequent: str,
     rare: str,
@@ -164,12 +181,12 @@ def rare_runs(
     epochs: int,
     hidden_units: int,
 ) -> list[Run]:
-    """Each remedy for a class of 1 : `ratio`, on divisions of the samples by seeds 1, 2, …"""
+    """Each remedy for a class of 1 : `ratio`, on divisions by seeds 1, 2, …; networks on the first ones."""
     shared = {"frequent": frequent, "rare": rare, "ratio": ratio, "layer": layer, "n_features": n_features}
     return [
         Run(rare_row, {"method": method, "seed": seed, **shared, **_budget(method, epochs, hidden_units)})
         for method in _known(methods, (*GENERATORS, *REMEDIES))
-        for seed in range(1, n_seeds + 1)
+        for seed in _seeds(method, n_seeds, n_seeds_networks)
     ]
 
 
@@ -185,17 +202,20 @@ def rare_row(
     n_features: int,
     **parameters: int,
 ) -> pd.DataFrame:
-    """Balanced accuracy on real test samples of a classifier that met the rare class by one remedy."""
+    """Balanced accuracy on real test samples of a classifier that met the rare class by one remedy.
+
+    Samples of the rare class that are put aside choose and scale no feature either, but where all are used.
+    """
     data = data.rows(np.flatnonzero(np.isin(data.clusters, [frequent, rare])))
-    halves = _Halves(data, seed, layer, n_features)
-    kept = made_rare(halves.train_classes, frequent, rare, ratio, seed)
-    X, y = halves.train[kept], halves.train_classes[kept]
-    n_rare = int((y == rare).sum())
-    missing = len(y) - 2 * n_rare
+    train, _ = divide(data.clusters, seed)
+    kept = train[made_rare(data.clusters[train], frequent, rare, ratio, seed)]
+    halves = _Halves(data, seed, layer, n_features, seen=train if method == ALL_REAL else kept)
+    X, y = halves.train, halves.train_classes
+    n_frequent = int((data.clusters[kept] == frequent).sum())
+    n_rare = len(kept) - n_frequent
+    missing = n_frequent - n_rare
     began = time.perf_counter()
-    if method == ALL_REAL:
-        X, y = halves.train, halves.train_classes
-    elif method == REPEATS:
+    if method == REPEATS:
         again = np.random.default_rng([seed, 21]).choice(np.flatnonzero(y == rare), missing)
         X, y = np.vstack([X, X[again]]), np.concatenate([y, y[again]])
     elif method in GENERATORS:
@@ -204,10 +224,11 @@ def rare_row(
         X, y = np.vstack([X, more]), np.concatenate([y, of])
     seconds = time.perf_counter() - began
     weighted = method in (WEIGHTS, ALL_REAL)
-    score = balanced_accuracy(X, y, halves.test, halves.test_classes, weighted=weighted)
+    # one sum of weights for all remedies: more rows alone must not weaken the classifier's penalty
+    score = balanced_accuracy(X, y, halves.test, halves.test_classes, weighted=weighted, total=len(kept))
     return pd.DataFrame([{
         "method": method, "seed": seed, "frequent": frequent, "rare": rare, "ratio": ratio, "n_rare": n_rare,
-        "n_frequent": int((halves.train_classes == frequent).sum()), "seconds": seconds, "balanced_accuracy": score,
+        "n_frequent": n_frequent, "seconds": seconds, "balanced_accuracy": score,
     }])  # fmt: skip
 
 
@@ -223,7 +244,17 @@ def two_most_frequent(data: PairedOmics) -> tuple[str, str]:
 
 
 class _Halves:
-    """A division: the most variable features of the training half, standardised by it.
+    """A division: the most variable features of the training samples, standardised by them.
+
+    Parameters
+    ----------
+    data : PairedOmics
+    seed : int
+    layer : str
+    n_features : int
+        0: all.
+    seen : ndarray of int, optional
+        Positions of the training samples, if not all of the training half are.
 
     Attributes
     ----------
@@ -231,19 +262,27 @@ class _Halves:
     train_classes, test_classes : ndarray of str
     """
 
-    def __init__(self, data: PairedOmics, seed: int, layer: str, n_features: int):
+    def __init__(self, data: PairedOmics, seed: int, layer: str, n_features: int, seen: np.ndarray | None = None):
         values, classes = data.layer(layer).to_numpy(float), data.clusters
         train, test = divide(classes, seed)
-        values = _standardised(values, train, n_features)
-        self.train, self.test = values[train], values[test]
+        train = train if seen is None else seen
+        scale = _Scale(values[train], n_features)
+        self.train, self.test = scale.of(values[train]), scale.of(values[test])
         self.train_classes, self.test_classes = classes[train], classes[test]
 
 
-def _standardised(values: np.ndarray, train: np.ndarray, n_features: int) -> np.ndarray:
-    """The features of the largest variance among the training samples (0: all), standardised by these."""
-    if n_features > 0:
-        values = values[:, np.sort(np.argsort(-values[train].var(axis=0), kind="stable")[:n_features])]
-    return (values - values[train].mean(axis=0)) / spread(values[train])
+class _Scale:
+    """The features of the largest variance among some samples (0: all), and the standardisation by these samples."""
+
+    def __init__(self, values: np.ndarray, n_features: int):
+        order = np.argsort(-values.var(axis=0), kind="stable")
+        self.features = np.sort(order[:n_features] if n_features > 0 else order)
+        chosen = values[:, self.features]
+        self.center, self.spread = chosen.mean(axis=0), spread(chosen)
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """Standardised features of samples."""
+        return (values[:, self.features] - self.center) / self.spread
 
 
 def _drawn(
@@ -268,6 +307,10 @@ def _shuffled(X: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndar
 
 def _generator(method: str, seed: int, parameters: dict) -> SampleGenerator:
     return GENERATORS[method](**parameters, **({"random_state": seed} if method in NETWORKS else {}))
+
+
+def _seeds(method: str, n_seeds: int, n_seeds_networks: int) -> range:
+    return range(1, (min(n_seeds, n_seeds_networks) if method in NETWORKS else n_seeds) + 1)
 
 
 def _budget(method: str, epochs: int, hidden_units: int) -> dict[str, int]:

@@ -11,7 +11,7 @@ perfect generator gets.
 | `correlation_error` | mean absolute difference of gene-gene correlations within classes | near 0 |
 | `mmd` | squared maximum mean discrepancy, unbiased (Gretton et al. 2012) | 0 |
 | `classifier_auc` | a random forest's AUC in telling artificial from test samples (Lopez-Paz & Oquab 2017) | 0.5 |
-| `density`, `coverage` | of Naeem et al. 2020 | 1; near 1 |
+| `density`, `coverage` | of Naeem et al. 2020 | 1; `perfect_coverage`, 31/32 for many of both |
 | `distance_ratio` | median distance to the nearest training sample, over that of test samples | 1 |
 | `closer_to_train` | share of artificial samples nearer to a training than to a test sample | 0.5 |
 """
@@ -23,7 +23,9 @@ from scipy.spatial.distance import cdist, pdist
 
 from reproduce.errors import ConfigError
 
-#: Scores, with what a perfect generator gets in the limit of many samples.
+#: Of density and coverage, as its authors have it.
+N_NEIGHBORS = 5
+#: Scores, with what a perfect generator gets in the limit of many samples, as many artificial as test samples.
 SCORES = {
     "ks": 0.0,
     "wasserstein": 0.0,
@@ -31,12 +33,10 @@ SCORES = {
     "mmd": 0.0,
     "classifier_auc": 0.5,
     "density": 1.0,
-    "coverage": 1.0,
+    "coverage": 1.0 - 0.5**N_NEIGHBORS,
     "distance_ratio": 1.0,
     "closer_to_train": 0.5,
 }
-#: Of density and coverage, as its authors have it.
-N_NEIGHBORS = 5
 #: Samples whose distances give the kernel's width.
 _WIDTH_SAMPLES = 1_000
 
@@ -48,6 +48,7 @@ def fidelity(
     test_classes: np.ndarray,
     artificial_classes: np.ndarray,
     seed: int = 0,
+    width: float | None = None,
 ) -> dict[str, float]:
     """All scores of this module.
 
@@ -58,11 +59,13 @@ def fidelity(
     test_classes, artificial_classes : ndarray of str (n_samples,)
     seed : int
         Of the classifier and of which samples are left out where numbers must be equal.
+    width : float, optional
+        Of the kernel of `mmd`; by default `kernel_width` of the training samples.
 
     Returns
     -------
     dict of float
-        By `SCORES`.
+        By `SCORES`, and "perfect_coverage".
     """
     ks, wasserstein = marginal_distances(test, artificial)
     density, coverage = density_and_coverage(test, artificial)
@@ -70,10 +73,11 @@ def fidelity(
         "ks": float(ks.mean()),
         "wasserstein": float(wasserstein.mean()),
         "correlation_error": correlation_error(test, artificial, test_classes, artificial_classes),
-        "mmd": squared_mmd(test, artificial, kernel_width(train)),
+        "mmd": squared_mmd(test, artificial, kernel_width(train) if width is None else width),
         "classifier_auc": classifier_auc(test, artificial, seed),
         "density": density,
         "coverage": coverage,
+        "perfect_coverage": perfect_coverage(len(test), len(artificial)),
         **novelty(train, test, artificial, seed),
     }
 
@@ -172,6 +176,18 @@ def density_and_coverage(
     radius = np.partition(cdist(real, real), n_neighbors, axis=1)[:, n_neighbors]  # the nearest is the sample itself
     inside = cdist(real, artificial) < radius[:, None]
     return float(inside.sum() / (n_neighbors * len(artificial))), float(inside.any(axis=1).mean())
+
+
+def perfect_coverage(n_real: int, n_artificial: int, n_neighbors: int = N_NEIGHBORS) -> float:
+    r"""Expected coverage where real and artificial samples are of one law.
+
+    A ball of the k-th neighbour is empty if the k samples nearest to its centre are all real. In one law all orders of
+    the n − 1 other real and m artificial samples are equally likely, so that
+
+    .. math:: 1 - \prod_{i<k} (n - 1 - i) / (n + m - 1 - i)
+    """
+    before = np.arange(n_neighbors)
+    return float(1.0 - np.prod((n_real - 1.0 - before) / (n_real + n_artificial - 1.0 - before)))
 
 
 def novelty(train: np.ndarray, test: np.ndarray, artificial: np.ndarray, seed: int = 0) -> dict[str, float]:

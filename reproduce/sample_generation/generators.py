@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,8 @@ from reproduce.imputers._base import check_integer
 
 #: How a saved generator says what it is.
 _FORM = "reproduce sample generator, 1"
+#: What reading a file may raise that is broken off, empty, or another's.
+_BROKEN = (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, zipfile.BadZipFile, zlib.error)
 
 
 class SampleGenerator(BaseEstimator):
@@ -123,17 +127,21 @@ class SampleGenerator(BaseEstimator):
             with np.load(path, allow_pickle=False) as file:
                 about = json.loads(str(file["about"]))
                 arrays = {name: file[name] for name in file.files if name != "about"}
-        except (OSError, ValueError, KeyError) as error:
-            raise DataFormatError(f"{path} is no saved generator ({error}); save it again.") from error
-        if about.get("form") != _FORM or about.get("kind") != cls.__name__:
-            raise DataFormatError(f"{path} holds {about.get('kind')!r} in the form {about.get('form')!r}; load that.")
-        fitted = cls(**about["parameters"])
-        fitted.classes_, fitted.class_counts_ = arrays["classes"], arrays["class_counts"]
-        fitted.n_features_in_ = int(arrays["n_features"])
+            form, kind = about.get("form"), about.get("kind")
+            if (form, kind) == (_FORM, cls.__name__):
+                return cls(**about["parameters"])._filled(arrays)
+        except _BROKEN as error:
+            raise DataFormatError(f"{path} is no whole saved generator ({error!r}); save it again.") from error
+        raise DataFormatError(f"{path} holds {kind!r} in the form {form!r}; load that.")
+
+    def _filled(self, arrays: dict[str, np.ndarray]) -> SampleGenerator:
+        """With the state that a file holds."""
+        self.classes_, self.class_counts_ = arrays["classes"], arrays["class_counts"]
+        self.n_features_in_ = int(arrays["n_features"])
         if "features" in arrays:
-            fitted.feature_names_in_ = arrays["features"].astype(object)
-        fitted._restore({n.removeprefix("state_"): values for n, values in arrays.items() if n.startswith("state_")})
-        return fitted
+            self.feature_names_in_ = arrays["features"].astype(object)
+        self._restore({n.removeprefix("state_"): values for n, values in arrays.items() if n.startswith("state_")})
+        return self
 
     # what a method implements
 

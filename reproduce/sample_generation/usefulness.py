@@ -14,7 +14,13 @@ from reproduce.errors import ConfigError
 
 
 def balanced_accuracy(
-    X: np.ndarray, y: np.ndarray, test: np.ndarray, test_classes: np.ndarray, *, weighted: bool = False
+    X: np.ndarray,
+    y: np.ndarray,
+    test: np.ndarray,
+    test_classes: np.ndarray,
+    *,
+    weighted: bool = False,
+    total: float | None = None,
 ) -> float:
     """Mean recall over the classes of real test samples, of a classifier fitted to X and y.
 
@@ -24,19 +30,23 @@ def balanced_accuracy(
     y, test_classes : ndarray of str
     weighted : bool, default False
         Whether rare classes weigh as much as frequent ones in fitting.
+    total : float, optional
+        What the samples' weights add up to, by default their number. The classifier's penalty stands against this sum:
+        sets of different sizes are penalised alike only if it is the same.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import balanced_accuracy_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from sklearn.utils.class_weight import compute_sample_weight
 
-    model = make_pipeline(
-        StandardScaler(), LogisticRegression(C=0.1, max_iter=300, class_weight="balanced" if weighted else None)
-    )
+    weights = compute_sample_weight("balanced" if weighted else None, y)
+    weights *= (len(y) if total is None else total) / weights.sum()
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of a fit do not change a recall
-        model.fit(X, y)
+        model.fit(X, y, standardscaler__sample_weight=weights, logisticregression__sample_weight=weights)
     return float(balanced_accuracy_score(test_classes, model.predict(test)))
 
 
