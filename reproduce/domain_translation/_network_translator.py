@@ -1,25 +1,17 @@
-"""What translators with a network share: checks of their parameters, held-out pairs, saving; never a layout."""
+"""What translators with a network share: checks of their parameters, held-out pairs, what is saved; never a layout."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from reproduce.domain_translation.contract import LayerScale, Translator, scale_of
-from reproduce.errors import ConfigError, DataFormatError
-from reproduce.files import atomic_path
+from reproduce.errors import ConfigError
 from reproduce.imputers._base import check_choice, check_integer, check_number, check_random_state_value
 from reproduce.imputers._network import epochs_shown
-
-#: How a saved translator says what it is.
-_FORM = "reproduce domain translator, 1"
-_ROLES = ("source", "target")
 
 
 class NetworkTranslator(Translator):
@@ -38,70 +30,6 @@ class NetworkTranslator(Translator):
     def fit(self, source, target, clusters: Sequence | None = None):
         """See `Translator.fit`."""
         return self._fit_rows(source, target, clusters, None, None)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the fitted translator as one .npz of arrays and JSON: reading it executes nothing.
-
-        Parameters
-        ----------
-        path : path-like
-            Ends in .npz.
-
-        Raises
-        ------
-        ConfigError
-            For another ending, or a `random_state` that JSON cannot hold.
-        """
-        check_is_fitted(self)
-        path, parameters = _npz(path), self.get_params()
-        if not isinstance(parameters["random_state"], (int, type(None))):
-            raise ConfigError("random_state is a generator, which cannot be saved; give a whole number.")
-        about = {
-            "form": _FORM, "kind": type(self).__name__, "parameters": parameters, "best_epoch": self.best_epoch_,
-            "mode": self._mode, "history": list(self.history_),
-        }  # fmt: skip
-        arrays = {f"weight_{k}": weight for k, weight in enumerate(self.weights_)}
-        arrays |= {"history": self.history_.to_numpy(float), "classes": self.classes_}
-        for role in _ROLES:
-            layer: LayerScale = getattr(self, f"{role}_")
-            arrays |= {f"{role}_center": layer.center, f"{role}_scale": layer.scale}
-            if layer.names is not None:
-                arrays[f"{role}_names"] = layer.names.astype(str)
-        with atomic_path(path) as temporary:
-            np.savez_compressed(temporary, about=np.array(json.dumps(about)), **arrays)
-        return path
-
-    @classmethod
-    def load(cls, path: str | Path) -> NetworkTranslator:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        DataFormatError
-            For another file, or another kind of translator.
-        """
-        path = _npz(path)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                about = json.loads(str(file["about"]))
-                arrays = {name: file[name] for name in file.files if name != "about"}
-            if about["form"] != _FORM or about["kind"] != cls.__name__:
-                raise DataFormatError(f"{path} holds {about['kind']!r} in the form {about['form']!r}; load that.")
-            parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in about["parameters"].items()}
-            fitted = cls(**parameters)
-            fitted.best_epoch_, fitted._mode, fitted.classes_ = about["best_epoch"], about["mode"], arrays["classes"]
-            fitted.weights_ = [arrays[f"weight_{k}"] for k in range(sum(n.startswith("weight_") for n in arrays))]
-            fitted.history_ = pd.DataFrame(arrays["history"], columns=about["history"]).astype({"epoch": int})
-            for role in _ROLES:
-                names = arrays.get(f"{role}_names")
-                names = None if names is None else names.astype(object)
-                layer = LayerScale(role, names, arrays[f"{role}_center"], arrays[f"{role}_scale"])
-                setattr(fitted, f"{role}_", layer)
-        except DataFormatError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataFormatError(f"{path} is no saved translator ({error}); save it again.") from error
-        return fitted
 
     # what a subclass says
 
@@ -134,8 +62,7 @@ class NetworkTranslator(Translator):
         from reproduce.domain_translation.training import TrainingSettings, mode_for, trainer_for
 
         self._begin(source, target, clusters)
-        self.source_ = scale_of("source", source, unpaired_source)
-        self.target_ = scale_of("target", target, unpaired_target)
+        self.source_, self.target_ = scale_of("source", source), scale_of("target", target)
         self._check_layers((source, unpaired_source), (target, unpaired_target))
         labels = np.asarray([] if clusters is None else clusters, dtype=str)
         self.classes_ = np.unique(labels)
@@ -179,13 +106,18 @@ class NetworkTranslator(Translator):
     def _translate(self, source):
         return self._applied("translate", source=source)
 
+    def _state(self) -> dict[str, np.ndarray]:
+        weights = {f"weight_{k}": weight for k, weight in enumerate(self.weights_)}
+        return weights | {"history": self.history_.to_numpy(float), "classes": self.classes_}
+
+    def _state_in_words(self) -> dict[str, object]:
+        return {"best_epoch": self.best_epoch_, "mode": self._mode, "history": list(self.history_)}
+
+    def _restore(self, state: Mapping[str, np.ndarray], words: Mapping[str, object]) -> None:
+        self.best_epoch_, self._mode, self.classes_ = words["best_epoch"], words["mode"], state["classes"]
+        self.weights_ = [state[f"weight_{k}"] for k in range(sum(name.startswith("weight_") for name in state))]
+        self.history_ = pd.DataFrame(state["history"], columns=words["history"]).astype({"epoch": int})
+
 
 def _scale(layer: LayerScale) -> np.ndarray:
     return np.stack([layer.center, layer.scale]).astype(np.float32)
-
-
-def _npz(path: str | Path) -> Path:
-    path = Path(path)
-    if path.suffix != ".npz":
-        raise ConfigError(f"{path} must end in .npz.")
-    return path

@@ -1,7 +1,9 @@
 """Runs that are kept: translators compared on divisions of real samples and on a law that is known; never draws them.
 
 A division leaves a fifth of each class for testing. The test samples decide nothing: penalties, numbers of components
-and neighbours, ranks and the end of training are chosen among the training pairs.
+and neighbours, ranks and the end of training are chosen among the training pairs, and so are the most variable features
+where not all are taken. Divisions count from 1, as in the study of sample generation: what a network's settings were
+tried on before is not scored again.
 """
 
 from __future__ import annotations
@@ -45,18 +47,36 @@ LAW_ARMS = {
 }
 
 
-def layers_of(data: PairedOmics) -> dict[str, pd.DataFrame]:
-    """mRNA and methylation."""
-    return {layer: data.layer(layer) for layer in ("mRNA", "methylation")}
+def layers_of(data: PairedOmics, train: np.ndarray, n_features: int = 0) -> dict[str, pd.DataFrame]:
+    """mRNA and methylation, with the features that vary most among training samples; 0: all."""
+    layers = {layer: data.layer(layer) for layer in ("mRNA", "methylation")}
+    if n_features <= 0:
+        return layers
+    return {layer: table.iloc[:, _most_variable(table.iloc[train], n_features)] for layer, table in layers.items()}
+
+
+def _most_variable(table: pd.DataFrame, n: int) -> np.ndarray:
+    return np.sort(np.argsort(-table.to_numpy(float).var(axis=0), kind="stable")[:n])
+
+
+def _seeds(n_seeds: int) -> range:
+    """Divisions or draws: the first is 1."""
+    return range(1, n_seeds + 1)
 
 
 # --- the comparison ---
 
 
 def translation_runs(
-    methods: Iterable[str], n_seeds: int, *, n_feature_seeds: int, features_of: Iterable[str], **network: object
+    methods: Iterable[str],
+    n_seeds: int,
+    *,
+    n_feature_seeds: int,
+    features_of: Iterable[str],
+    n_features: int = 0,
+    **network: object,
 ) -> list[Run]:
-    """Each method for divisions by seeds 0, 1, …
+    """Each method for divisions by seeds 1, 2, …
 
     Parameters
     ----------
@@ -67,6 +87,8 @@ def translation_runs(
         The first this many divisions also give a row for each feature.
     features_of : iterable of str
         Methods that give them.
+    n_features : int, default 0
+        The most variable of each layer among the training samples; 0 for all.
     **network
         Parameters of networks.
     """
@@ -77,21 +99,22 @@ def translation_runs(
             {
                 "method": method,
                 "seed": seed,
-                "by_feature": method in features_of and seed < n_feature_seeds,
+                "by_feature": method in features_of and seed <= n_feature_seeds,
+                "n_features": n_features,
                 **(network if method in NETWORKS else {}),
             },
         )
         for method in known_methods(methods)
-        for seed in range(n_seeds)
+        for seed in _seeds(n_seeds)
     ]
 
 
 def translation_rows(
-    data: PairedOmics, *, method: str, seed: int, by_feature: bool = False, **network: object
+    data: PairedOmics, *, method: str, seed: int, by_feature: bool = False, n_features: int = 0, **network: object
 ) -> pd.DataFrame:
     """Scores of one method in both directions (level "overall"), and where asked for of each feature."""
     train, test = divide(data.clusters, seed, TEST_SHARE)
-    layers, samples = layers_of(data), Samples(train, test)
+    layers, samples = layers_of(data, train, n_features), Samples(train, test)
     found = translated(method, layers, samples, seed, **network)
     parts = []
     for direction, (said, seconds) in found.items():
@@ -142,23 +165,25 @@ def _class_scores(
 # --- few pairs ---
 
 
-def pairs_runs(methods: Iterable[str], numbers: Iterable[int], n_seeds: int, **network: object) -> list[Run]:
+def pairs_runs(
+    methods: Iterable[str], numbers: Iterable[int], n_seeds: int, *, n_features: int = 0, **network: object
+) -> list[Run]:
     """Each method with few pairs, and again with the rest unpaired if it reads that."""
     return [
         Run(
             pairs_rows,
-            {"method": method, "n_pairs": int(n), "unpaired": unpaired, "seed": seed}
+            {"method": method, "n_pairs": int(n), "unpaired": unpaired, "seed": seed, "n_features": n_features}
             | (network if method in NETWORKS else {}),
         )
         for method in known_methods(methods)
         for unpaired in ([False, True] if method in READ_UNPAIRED else [False])
         for n in numbers
-        for seed in range(n_seeds)
+        for seed in _seeds(n_seeds)
     ]
 
 
 def pairs_rows(
-    data: PairedOmics, *, method: str, n_pairs: int, unpaired: bool, seed: int, **network: object
+    data: PairedOmics, *, method: str, n_pairs: int, unpaired: bool, seed: int, n_features: int = 0, **network: object
 ) -> pd.DataFrame:
     """Mean R² in both directions of a method that sees `n_pairs` of the training pairs.
 
@@ -177,7 +202,7 @@ def pairs_rows(
     rest = order[n_pairs:]
     half = len(rest) // 2
     more = {"mRNA_only": rest[:half], "methylation_only": rest[half:]} if unpaired else {}
-    samples, layers = Samples(order[:n_pairs], test, **more), layers_of(data)
+    samples, layers = Samples(order[:n_pairs], test, **more), layers_of(data, train, n_features)
     found = translated(method, layers, samples, seed, **network)
     rows = [
         _overall(_scores(layers, direction, samples, said)) | {"direction": direction, "seconds": seconds}
@@ -191,18 +216,19 @@ def pairs_rows(
 # --- what ties the latents ---
 
 
-def tie_runs(ties: Iterable[str], n_seeds: int, **network: object) -> list[Run]:
+def tie_runs(ties: Iterable[str], n_seeds: int, *, n_features: int = 0, **network: object) -> list[Run]:
     """Auto-encoders tied in each of the ways of `TIED`."""
     ties = list(ties)
     if unknown := [tie for tie in ties if tie not in TIED]:
         raise ConfigError(f"Unknown tie {unknown[0]!r}; known are {', '.join(TIED)}.")
-    return [Run(tie_rows, {"tie": tie, "seed": seed, **network}) for tie in ties for seed in range(n_seeds)]
+    more = {"n_features": n_features, **network}
+    return [Run(tie_rows, {"tie": tie, "seed": seed, **more}) for tie in ties for seed in _seeds(n_seeds)]
 
 
-def tie_rows(data: PairedOmics, *, tie: str, seed: int, **network: object) -> pd.DataFrame:
+def tie_rows(data: PairedOmics, *, tie: str, seed: int, n_features: int = 0, **network: object) -> pd.DataFrame:
     """Scores of auto-encoders tied in one way; only "+ classes" is told classes, and only of training pairs."""
     train, test = divide(data.clusters, seed, TEST_SHARE)
-    layers, samples = layers_of(data), Samples(train, test)
+    layers, samples = layers_of(data, train, n_features), Samples(train, test)
     found = translated("aligned", layers, samples, seed, data.clusters, **(network | TIED[tie]))
     rows = [
         _overall(_scores(layers, direction, samples, said))
@@ -216,19 +242,22 @@ def tie_rows(data: PairedOmics, *, tie: str, seed: int, **network: object) -> pd
 # --- reliability ---
 
 
-def reliability_runs(methods: Iterable[str], n_seeds: int, **network: object) -> list[Run]:
+def reliability_runs(methods: Iterable[str], n_seeds: int, *, n_features: int = 0, **network: object) -> list[Run]:
     """Networks trained again and again on one division."""
     return [
-        Run(reliability_rows, {"method": known_method(method), "n_seeds": n_seeds, **network}) for method in methods
+        Run(reliability_rows, {"method": known_method(method), "n_seeds": n_seeds, "n_features": n_features, **network})
+        for method in methods
     ]
 
 
-def reliability_rows(data: PairedOmics, *, method: str, n_seeds: int, **network: object) -> pd.DataFrame:
-    """Trainings on the division of seed 0: R² of each (part "training") and of what they say on average ("mean of
+def reliability_rows(
+    data: PairedOmics, *, method: str, n_seeds: int, n_features: int = 0, **network: object
+) -> pd.DataFrame:
+    """Trainings on the division of seed 1: R² of each (part "training") and of what they say on average ("mean of
     trainings"), and the mean correlation over features of what two of them say ("agreement").
     """
-    train, test = divide(data.clusters, 0, TEST_SHARE)
-    layers, samples = layers_of(data), Samples(train, test)
+    train, test = divide(data.clusters, 1, TEST_SHARE)
+    layers, samples = layers_of(data, train, n_features), Samples(train, test)
     said: dict[str, list[pd.DataFrame]] = {direction: [] for direction in DIRECTIONS}
     for seed in range(n_seeds):
         for direction, (found, _) in translated(method, layers, samples, seed, **network).items():
@@ -248,29 +277,42 @@ def reliability_rows(data: PairedOmics, *, method: str, n_seeds: int, **network:
 # --- laws of methylation ---
 
 
-def law_runs(arms: Iterable[str], n_seeds: int, **network: object) -> list[Run]:
-    """Each of `LAW_ARMS` named, for divisions by seeds 0, 1, …"""
+def law_runs(arms: Iterable[str], n_seeds: int, *, n_features: int = 0, **network: object) -> list[Run]:
+    """Each of `LAW_ARMS` named, for divisions by seeds 1, 2, …"""
     arms = list(arms)
     if unknown := [arm for arm in arms if arm not in LAW_ARMS]:
         raise ConfigError(f"Unknown way {unknown[0]!r} to beta-values; known are {'; '.join(LAW_ARMS)}.")
     return [
-        Run(law_rows, {"arm": arm, "seed": seed, **(network if LAW_ARMS[arm][0] in NETWORKS else {})})
+        Run(
+            law_rows,
+            {"arm": arm, "seed": seed, "n_features": n_features} | (network if LAW_ARMS[arm][0] in NETWORKS else {}),
+        )
         for arm in arms
-        for seed in range(n_seeds)
+        for seed in _seeds(n_seeds)
     ]
 
 
-def law_rows(data: PairedOmics, *, arm: str, seed: int, **network: object) -> pd.DataFrame:
+def law_rows(data: PairedOmics, *, arm: str, seed: int, n_features: int = 0, **network: object) -> pd.DataFrame:
     """Mean R² of beta-values from mRNA, and the share of what was said that no beta-value can be."""
     method, more, unit = LAW_ARMS[arm]
     train, test = divide(data.clusters, seed, TEST_SHARE)
     samples = Samples(train, test)
-    found = translated(method, layers_of(data.methylation_as(unit)), samples, seed, **network, **more)
+    # the same features in either unit
+    kept = [*layers_of(data, train, n_features)["methylation"]]
+    in_unit, in_beta = (_with_methylation(data, one, train, n_features, kept) for one in (unit, "beta-value"))
+    found = translated(method, in_unit, samples, seed, **network, **more)
     said, seconds = found[FORWARD]
     said = m_to_beta(said) if unit == "M-value" else said
     outside = float(((said < 0) | (said > 1)).to_numpy().mean())
-    scores = _overall(_scores(layers_of(data.methylation_as("beta-value")), FORWARD, samples, said))
+    scores = _overall(_scores(in_beta, FORWARD, samples, said))
     return pd.DataFrame([scores | {"outside": outside, "seconds": seconds, "arm": arm, "seed": seed}])
+
+
+def _with_methylation(
+    data: PairedOmics, unit: str, train: np.ndarray, n_features: int, kept: list[str]
+) -> dict[str, pd.DataFrame]:
+    """Layers with these features of methylation in a unit."""
+    return layers_of(data, train, n_features) | {"methylation": data.methylation_as(unit).layer("methylation")[kept]}
 
 
 # --- a law that is known ---
@@ -294,7 +336,7 @@ def oracle_runs(
         )
         for method in known_methods(methods)
         for n in numbers
-        for seed in range(n_seeds)
+        for seed in _seeds(n_seeds)
     ]
 
 
@@ -310,7 +352,8 @@ def oracle_rows(
     simulator = Simulator(**_tuples(law))
     data = simulator.sample(n_pairs + n_test, seed).methylation_as("M-value")
     order = np.random.default_rng([seed, 367]).permutation(n_pairs + n_test)
-    samples, layers = Samples(order[:n_pairs], order[n_pairs:]), layers_of(data)
+    samples = Samples(order[:n_pairs], order[n_pairs:])
+    layers = layers_of(data, samples.pairs)
     rows = []
     for direction, (said, seconds) in translated(method, layers, samples, seed, **network).items():
         source, target = DIRECTIONS[direction]

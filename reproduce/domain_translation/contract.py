@@ -7,8 +7,11 @@ space; what a user can get wrong is caught here once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -16,7 +19,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from reproduce.errors import ConfigError, DataFormatError
+from reproduce.files import atomic_path
 
+#: How a saved translator says what it is.
+_FORM = "reproduce domain translator, 2"
+_ROLES = ("source", "target")
 #: Fewest pairs that anything is learnt from.
 LEAST_PAIRS = 4
 
@@ -80,24 +87,24 @@ class LayerScale:
         return pd.DataFrame(values, index=like.index, columns=self.names)
 
 
-def scale_of(role: str, *parts: pd.DataFrame | np.ndarray | None) -> LayerScale:
-    """The scale of a layer, learnt from rows that may come in several parts; None is no part.
+def scale_of(role: str, X: pd.DataFrame | np.ndarray) -> LayerScale:
+    """The scale of a layer, learnt from its rows in pairs.
+
+    Rows of one layer have no part in it: what they add to a translation is then what a method learns from them, and
+    not a better mean, which every method could take.
 
     Raises
     ------
     DataFormatError
-        For entries that are not finite, names that occur twice, or parts with other features.
+        For entries that are not finite, or names that occur twice.
     """
-    first, *others = [part for part in parts if part is not None]
-    names = first.columns.to_numpy(dtype=object) if isinstance(first, pd.DataFrame) else None
-    if names is not None and (twice := first.columns[first.columns.duplicated()]).size:
+    names = X.columns.to_numpy(dtype=object) if isinstance(X, pd.DataFrame) else None
+    if names is not None and (twice := X.columns[X.columns.duplicated()]).size:
         raise DataFormatError(f"Feature {twice[0]!r} of the {role} layer occurs twice; give every feature once.")
-    values = as_values(first, role)
-    unscaled = LayerScale(role, names, np.zeros(values.shape[1]), np.ones(values.shape[1]))
-    whole = np.concatenate([values, *(unscaled.checked(part) for part in others)])
-    spread = whole.std(axis=0)
-    constant = spread <= 1e-12 * np.maximum(1.0, np.abs(whole).max(axis=0, initial=0.0))
-    return LayerScale(role, names, whole.mean(axis=0), np.where(constant, 0.0, spread))
+    values = as_values(X, role)
+    spread = values.std(axis=0)
+    constant = spread <= 1e-12 * np.maximum(1.0, np.abs(values).max(axis=0, initial=0.0))
+    return LayerScale(role, names, values.mean(axis=0), np.where(constant, 0.0, spread))
 
 
 def as_values(X: pd.DataFrame | np.ndarray, role: str) -> np.ndarray:
@@ -178,6 +185,65 @@ class Translator(BaseEstimator):
         check_is_fitted(self)
         return self.target_.restored(self._translate(self.source_.standardised(source)), source)
 
+    def save(self, path: str | Path) -> Path:
+        """Write the fitted translator as one .npz of arrays and JSON: reading it executes nothing.
+
+        Parameters
+        ----------
+        path : path-like
+            Ends in .npz.
+
+        Raises
+        ------
+        ConfigError
+            For another ending, or a `random_state` that JSON cannot hold.
+        """
+        check_is_fitted(self)
+        path, parameters = _npz(path), self.get_params()
+        if not isinstance(parameters.get("random_state"), (int, type(None))):
+            raise ConfigError("random_state is a generator, which cannot be saved; give a whole number.")
+        about = {"form": _FORM, "kind": type(self).__name__, "parameters": parameters, "state": self._state_in_words()}
+        arrays = {f"state_{name}": values for name, values in self._state().items()}
+        for role in _ROLES:
+            layer: LayerScale = getattr(self, f"{role}_")
+            arrays |= {f"{role}_center": layer.center, f"{role}_scale": layer.scale}
+            if layer.names is not None:
+                arrays[f"{role}_names"] = layer.names.astype(str)
+        with atomic_path(path) as temporary:
+            np.savez_compressed(temporary, about=np.array(json.dumps(about)), **arrays)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Translator:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataFormatError
+            For another file, an incomplete one, or another kind of translator.
+        """
+        path = _npz(path)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                about = json.loads(str(file["about"]))
+                arrays = {name: file[name] for name in file.files if name != "about"}
+            if about["form"] != _FORM or about["kind"] != cls.__name__:
+                raise DataFormatError(f"{path} holds {about['kind']!r} in the form {about['form']!r}; load that.")
+            parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in about["parameters"].items()}
+            fitted = cls(**parameters)
+            for role in _ROLES:
+                names = arrays.get(f"{role}_names")
+                names = None if names is None else names.astype(object)
+                layer = LayerScale(role, names, arrays[f"{role}_center"], arrays[f"{role}_scale"])
+                setattr(fitted, f"{role}_", layer)
+            state = {n.removeprefix("state_"): values for n, values in arrays.items() if n.startswith("state_")}
+            fitted._restore(state, about["state"])
+        except DataFormatError:
+            raise
+        except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
+            raise DataFormatError(f"{path} is no saved translator ({error}); save it again.") from error
+        return fitted
+
     def _begin(self, source, target, clusters: Sequence | None) -> None:
         self._check_parameters()
         check_pairs(source, target)
@@ -198,6 +264,18 @@ class Translator(BaseEstimator):
 
     def _translate(self, source: np.ndarray) -> np.ndarray:
         """Standardised target of standardised source."""
+        raise NotImplementedError
+
+    def _state(self) -> dict[str, np.ndarray]:
+        """Arrays that `_restore` needs, besides the layers' scales."""
+        raise NotImplementedError
+
+    def _state_in_words(self) -> dict[str, object]:
+        """What JSON holds better than arrays."""
+        return {}
+
+    def _restore(self, state: Mapping[str, np.ndarray], words: Mapping[str, object]) -> None:
+        """Be fitted as the translator that gave this state."""
         raise NotImplementedError
 
 
@@ -223,6 +301,13 @@ def check_pairs(source, target) -> None:
                 f"Row {row} (from 0) is sample {source.index[row]!r} in the source layer and {target.index[row]!r} in "
                 "the target layer; give both the same samples in the same order."
             )
+
+
+def _npz(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise ConfigError(f"{path} must end in .npz.")
+    return path
 
 
 def check_grid(name: str, values: object, *, least: float) -> None:

@@ -7,6 +7,10 @@ The imputers choose their shrinkage for holes at random places, where a neighbou
 known. A whole layer is a harder hole. `ImputingTranslator` therefore lets rank and shrinkage of the low-rank Gaussian
 be chosen by whole layers hidden from a quarter of the pairs; the conditional Gaussian stays as the main study has it.
 
+With a whole layer hidden, the k-NN imputer is nearest neighbours in the other layer (`NeighbourTranslator`, k = 10): it
+is here to tie this study to the main one. PMI is not here: a fit to a thousand genes of each layer takes minutes where
+the others take seconds, and it learns to fill holes at random places only.
+
 Samples of one layer are not taken in fitting, though the imputers would: their rounds (EM) start from layers without
 correlation, and when most rows have the same half missing they hardly leave that start.
 """
@@ -23,7 +27,7 @@ from sklearn.utils.validation import check_is_fitted
 from reproduce.domain_translation.contract import Translator, check_grid
 from reproduce.imputers._base import ExpressionImputer, check_choice, check_random_state_value
 
-IMPUTERS = ("gaussian", "low_rank")
+IMPUTERS = ("gaussian", "low_rank", "knn")
 #: None stands for the whole sample covariance.
 RANKS = (20, 60, None)
 SHRINKAGES = (0.2, 0.4, 0.6, 0.8)
@@ -32,14 +36,15 @@ HELD_OUT = 0.25
 
 
 class ImputingTranslator(Translator):
-    """One of the study's Gaussian imputers on joined layers.
+    """One of the study's imputers on joined layers.
 
     Parameters
     ----------
-    imputer : {"gaussian", "low_rank"}, default "gaussian"
-        `ConditionalGaussianImputer` with one normal and Ledoit and Wolf's shrinkage, or `LowRankGaussianImputer`.
+    imputer : {"gaussian", "low_rank", "knn"}, default "gaussian"
+        `ConditionalGaussianImputer` with one normal and Ledoit and Wolf's shrinkage, `LowRankGaussianImputer`, or
+        `KNNImputer` with its 10 neighbours.
     ranks : tuple of int or None, default `RANKS`
-        Numbers of factors that "low_rank" may choose, None for the whole sample covariance; "gaussian" has none.
+        Numbers of factors that "low_rank" may choose, None for the whole sample covariance; others have none.
     shrinkages : tuple of float in [0, 1), default `SHRINKAGES`
         Weights by which "low_rank" may reduce correlations.
     random_state : int, RandomState or None, default None
@@ -49,7 +54,7 @@ class ImputingTranslator(Translator):
     ----------
     imputer_ : ExpressionImputer
     errors_ : dict of (int or None, float) to float
-        Mean squared error, standardised, of each rank and shrinkage on hidden layers; empty for "gaussian".
+        Mean squared error, standardised, of each rank and shrinkage on hidden layers; empty for other imputers.
     """
 
     both_ways = True
@@ -78,10 +83,25 @@ class ImputingTranslator(Translator):
 
     def _fit(self, source, target, clusters):
         pairs = np.hstack([source, target])
-        seed = int(check_random_state(self.random_state).randint(2**31))
-        self.errors_ = self._errors(pairs, seed) if self.imputer == "low_rank" else {}
+        self._seed = int(check_random_state(self.random_state).randint(2**31))
+        self.errors_ = self._errors(pairs, self._seed) if self.imputer == "low_rank" else {}
+        self._learn(pairs)
+
+    def _learn(self, pairs: np.ndarray) -> None:
         chosen = min(self.errors_, key=self.errors_.get) if self.errors_ else None
-        self.imputer_ = _made(chosen, seed).fit(pairs)
+        self._pairs, self.imputer_ = pairs, _made(self.imputer, chosen, self._seed).fit(pairs)
+
+    def _state(self):
+        return {"pairs": self._pairs}
+
+    def _state_in_words(self):
+        return {"seed": self._seed, "errors": [[*choice, error] for choice, error in self.errors_.items()]}
+
+    def _restore(self, state, words):
+        # imputers have no file of their own; what was chosen is learnt again from the same pairs
+        self._seed = words["seed"]
+        self.errors_ = {(rank, shrinkage): error for rank, shrinkage, error in words["errors"]}
+        self._learn(state["pairs"])
 
     def _errors(self, pairs: np.ndarray, seed: int) -> dict[tuple[int | None, float], float]:
         order = np.random.default_rng([seed, 1]).permutation(len(pairs))
@@ -94,7 +114,7 @@ class ImputingTranslator(Translator):
         holes = np.repeat(held_out[None], 2, axis=0)
         holes[0, :, n_source:] = holes[1, :, :n_source] = np.nan
         for choice in product(ranks, self.shrinkages):
-            imputer = _made(choice, seed).fit(train)
+            imputer = _made("low_rank", choice, seed).fit(train)
             errors[choice] = float(np.mean([(imputer.transform(hole) - held_out) ** 2 for hole in holes]))
         return errors
 
@@ -114,9 +134,13 @@ class ImputingTranslator(Translator):
         return np.hstack([known, hole] if source_known else [hole, known])
 
 
-def _made(chosen: tuple[int | None, float] | None, seed: int) -> ExpressionImputer:
-    """The low-rank Gaussian with the rank and shrinkage chosen; without them the conditional Gaussian."""
-    if chosen is None:
+def _made(imputer: str, chosen: tuple[int | None, float] | None, seed: int) -> ExpressionImputer:
+    """One of `IMPUTERS`; the low-rank Gaussian with the rank and shrinkage chosen."""
+    if imputer == "knn":
+        from reproduce.imputers.knn import KNNImputer
+
+        return KNNImputer()
+    if imputer == "gaussian":
         from reproduce.imputers.gaussian import ConditionalGaussianImputer
 
         return ConditionalGaussianImputer(group=None)

@@ -29,6 +29,12 @@ class MeanTranslator(Translator):
     def _translate(self, source):
         return np.zeros((len(source), self.n_targets_))
 
+    def _state(self):
+        return {"n_targets": np.array(self.n_targets_)}
+
+    def _restore(self, state, words):
+        self.n_targets_ = int(state["n_targets"])
+
 
 class RidgeTranslator(Translator):
     """Ridge regression, a penalty for each target feature.
@@ -61,6 +67,12 @@ class RidgeTranslator(Translator):
 
     def _translate(self, source):
         return source @ self.weights_
+
+    def _state(self):
+        return {"penalty": self.penalty_, "weights": self.weights_}
+
+    def _restore(self, state, words):
+        self.penalty_, self.weights_ = state["penalty"], state["weights"]
 
 
 class PLSTranslator(Translator):
@@ -112,6 +124,13 @@ class PLSTranslator(Translator):
 
     def _translate(self, source):
         return source @ self.weights_
+
+    def _state(self):
+        return {"errors": self.errors_, "weights": self.weights_}
+
+    def _restore(self, state, words):
+        self.errors_, self.weights_ = state["errors"], state["weights"]
+        self.n_components_ = int(self.errors_.argmin()) + 1
 
 
 def _pls(source: np.ndarray, target: np.ndarray, n_components: int) -> PLSRegression:

@@ -22,6 +22,7 @@ METHODS = {
     "ridge": "ridge regression",
     "pls": "partial least squares",
     "knn": "k nearest neighbours",
+    "knn_imputer": "k-NN imputer, as in the main study",
     "gaussian": "conditional Gaussian, as in the main study",
     "low_rank": "low-rank Gaussian, chosen for a hidden layer",
     "perceptron": "multi-layer perceptron",
@@ -32,14 +33,26 @@ METHODS = {
 NETWORKS = ("perceptron", "unaligned", "aligned")
 #: Those that learn from samples of one layer, too.
 READ_UNPAIRED = ("unaligned", "aligned")
-#: Ways to tie the two auto-encoders, each with one thing more than the one before.
+#: Ways to tie the two auto-encoders. Those with a plus have one thing more than the one before. The strong
+#: discriminator is trained for all epochs: held-out pairs, which decide when others stop, say nothing of it.
 TIED = {
     "nothing": UNALIGNED,
     "discriminator": UNALIGNED | {"discriminator_weight": 0.03},
+    "strong discriminator": UNALIGNED | {"discriminator_weight": 1.0, "validation_fraction": 0.0},
     "+ latents of pairs": UNALIGNED | {"discriminator_weight": 0.03, "latent_weight": 0.1},
     "+ crossed reconstruction": {},
+    "the same, no discriminator": {"discriminator_weight": 0.0},
     "+ classes": {"class_weight": 0.1},
 }
+#: What is compared with what, so that each contrast is one change.
+TIE_CONTRASTS = (
+    ("discriminator", "nothing"),
+    ("strong discriminator", "nothing"),
+    ("+ latents of pairs", "discriminator"),
+    ("+ crossed reconstruction", "+ latents of pairs"),
+    ("+ crossed reconstruction", "the same, no discriminator"),
+    ("+ classes", "+ crossed reconstruction"),
+)
 FORWARD, BACK = "mRNA → methylation", "methylation → mRNA"
 #: Source and target layer.
 DIRECTIONS = {FORWARD: ("mRNA", "methylation"), BACK: ("methylation", "mRNA")}
@@ -112,6 +125,8 @@ def made(method: str, seed: int, **network: object) -> Translator:
             return NeighbourTranslator()
         case "gaussian" | "low_rank":
             return ImputingTranslator(method, random_state=seed)
+        case "knn_imputer":
+            return ImputingTranslator("knn", random_state=seed)
         case "perceptron":
             network.pop("latent_size", None)
             return PerceptronTranslator(random_state=seed, **network)

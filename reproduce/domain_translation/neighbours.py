@@ -38,8 +38,20 @@ class NeighbourTranslator(Translator):
         numbers = sorted({min(int(k), len(source) - 1) for k in self.numbers})
         self.errors_ = {k: float(((target[order[:, :k]].mean(axis=1) - target) ** 2).mean()) for k in numbers}
         self.n_neighbours_ = min(self.errors_, key=self.errors_.get)
+        self._keep(source, target)
+
+    def _keep(self, source: np.ndarray, target: np.ndarray) -> None:
+        self.sources_, self.targets_ = source, target
         self.index_ = NearestNeighbors(n_neighbors=self.n_neighbours_).fit(source)
-        self.targets_ = target
 
     def _translate(self, source):
         return self.targets_[self.index_.kneighbors(source, return_distance=False)].mean(axis=1)
+
+    def _state(self):
+        numbers, errors = np.array(list(self.errors_)), np.array(list(self.errors_.values()))
+        return {"sources": self.sources_, "targets": self.targets_, "numbers": numbers, "errors": errors}
+
+    def _restore(self, state, words):
+        self.errors_ = dict(zip(state["numbers"].tolist(), state["errors"].tolist(), strict=True))
+        self.n_neighbours_ = min(self.errors_, key=self.errors_.get)
+        self._keep(state["sources"], state["targets"])

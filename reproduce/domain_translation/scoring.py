@@ -72,7 +72,8 @@ class ClassJudge:
 def excess_error(predicted: np.ndarray, best: np.ndarray, variance: np.ndarray) -> float:
     """Mean squared distance from the conditional mean, per feature in units of the feature's variance.
 
-    This is exactly what a translation loses in expected R² against the best possible one.
+    To within sampling, this is what a translation loses in R² against the best possible one: what is left beyond the
+    conditional mean is uncorrelated with both.
 
     Parameters
     ----------

@@ -17,6 +17,7 @@ METHOD_COLOURS = {
     "ridge": "#009E73",
     "pls": "#7BCBAE",
     "knn": "#E69F00",
+    "knn_imputer": "#B07A00",
     "gaussian": "#CC79A7",
     "low_rank": "#8E2F66",
     "perceptron": "#56B4E9",
@@ -30,7 +31,7 @@ JOINT_COLOURS = {
     "copies": "#000000",
     "apart": "#999999",
 }
-_MARKERS = dict(zip(METHODS, "_sv^Do*xP", strict=True))
+_MARKERS = dict(zip(METHODS, "_sv^<Do*xP", strict=True))
 _GREY = "#777777"
 #: R² further below is drawn at the edge.
 _LEAST_R2 = -0.5
