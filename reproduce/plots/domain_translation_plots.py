@@ -11,6 +11,7 @@ from matplotlib.ticker import NullFormatter, ScalarFormatter
 from reproduce.domain_translation.joint import JOINT_METHODS
 from reproduce.domain_translation.methods import DIRECTIONS, METHODS
 from reproduce.plots import new_figure
+from reproduce.sample_generation.fidelity import SCORES
 
 METHOD_COLOURS = {
     "mean": "#999999",
@@ -129,7 +130,7 @@ def joint_dots(table: pd.DataFrame) -> Figure:
         "bond_error": "error of correlations\nbetween layers (0 is best)",
         "translation_r2": "R² of a translation\nlearnt from the samples",
         "classifier_auc": "told from real samples\n(AUC, 0.5 is best)",
-        "coverage": "coverage\n(1 is best)",
+        "coverage": f"coverage\n({SCORES['coverage']:.2f} is best)",
     }
     order = [method for method in JOINT_METHODS if method in set(table["method"])][::-1]
     fig, axes = new_figure(len(titles), width=2.7, height=1.2 + 0.35 * len(order), sharey=True)

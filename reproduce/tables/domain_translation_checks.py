@@ -1,22 +1,30 @@
 """Words and tables of what is checked beside the comparison of translators; never trains and never draws.
 
 What ties the latents, reliability over seeds, the law of beta-values, the distance to the best possible translation,
-and joint samples. Intervals are as in `reproduce.tables.domain_translation_tables`; draws from the known law do not
-overlap.
+and joint samples. Intervals and verdicts are those of `reproduce.tables.domain_translation_contrasts`; draws from the
+known law do not overlap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from reproduce.domain_translation import joint
-from reproduce.domain_translation.methods import DIRECTIONS, METHODS, NETWORKS, TIED
-from reproduce.sample_generation.fidelity import SCORES as FIDELITY_SCORES
-from reproduce.tables.domain_translation_tables import differences, enumerated, intervals, opened, said_of, text_of
+from reproduce.domain_translation.methods import DIRECTIONS, METHODS, NETWORKS, TIE_CONTRASTS, TIED
+from reproduce.tables.domain_translation_contrasts import (
+    adjusted,
+    contrasts,
+    enumerated,
+    intervals,
+    lead_of,
+    leaders,
+    opened,
+    said_of,
+    text_of,
+)
 from reproduce.tables.summaries import with_intervals
 
 #: Test over training samples, where half of them train.
@@ -45,30 +53,40 @@ def show_ties(table: pd.DataFrame) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def say_ties(table: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """What each further tie adds to R²."""
+def tie_contrasts(rows: pd.DataFrame) -> pd.DataFrame:
+    """Change of R² by each of `TIE_CONTRASTS`."""
+    return adjusted(ties=contrasts(rows, "tie", TIE_CONTRASTS, "r2", ["direction"]))["ties"]
+
+
+def say_ties(rows: pd.DataFrame) -> str:
+    """What each further tie changes."""
     words = []
-    present = [tie for tie in TIED if tie in set(table["tie"])]
-    for before, after in pairwise(present):
-        found = differences(rows, "tie", after, before, "r2", ["direction"])
-        told = [f"{said_of(row, 'a gain', 'a loss')} {row['direction']}" for _, row in found.iterrows()]
-        words.append(f"*{after}* after *{before}*: {enumerated(told)}.")
-    return "Change of R² by each further tie. " + " ".join(words)
+    for (after, before), part in tie_contrasts(rows).groupby(["one", "other"], sort=False):
+        told = [f"{said_of(row, 'a gain', 'a loss')} {row['direction']}" for _, row in part.iterrows()]
+        words.append(f"*{after}* against *{before}*: {enumerated(told)}.")
+    return "Change of R² by one thing more in the loss. " + " ".join(words)
 
 
-def say_novelty(table: pd.DataFrame) -> str:
+def say_novelty(table: pd.DataFrame, rows: pd.DataFrame) -> str:
     """How far the discriminator goes, which is what regressions do not have and what needs no pair."""
-    if "discriminator" not in set(table["tie"]):
+    alone = [tie for tie in ("discriminator", "strong discriminator") if tie in set(table["tie"])]
+    if not alone:
         return "The discriminator alone was not run."
     words = []
     for direction, part in table.groupby("direction", sort=False):
         part = part.set_index("tie")
-        best, alone = part["mean"].idxmax(), text_of(part.loc["discriminator"], "+")
-        words.append(f"{alone} {direction}, where *{best}* reaches {text_of(part.loc[best], '+')}")
-    return (
+        told = [f"{text_of(part.loc[tie], '+')} (*{tie}*, λ = {TIED[tie]['discriminator_weight']})" for tie in alone]
+        words.append(f"{enumerated(told)} {direction}")
+    said = (
         "New against regressions is a latent space that layers may share without any pair, by the discriminator alone. "
-        f"What that is worth here, in R²: {enumerated(words)}."
+        f"What that is worth here, in R²: {'; '.join(words)}."
     )
+    found = tie_contrasts(rows)
+    added = found[found["other"] == "the same, no discriminator"]
+    if len(added):
+        told = enumerated(f"{said_of(row, 'a gain', 'a loss')} {row['direction']}" for _, row in added.iterrows())
+        said += f" Where pairs tie the latents, the discriminator changes R² by {told}."
+    return said
 
 
 # --- reliability ---
@@ -117,7 +135,7 @@ def say_reliability(table: pd.DataFrame) -> str:
             f"{opened(METHODS[method])}: the seed moves R² by up to {spread:.3f}{same}; the mean of "
             f"{part['n_trainings'].max()} trainings has {gain:+.3f} R²"
         )
-    return "On one division. " + ". ".join(told) + ". Linear methods have no seed."
+    return "On one division. " + ". ".join(told) + ". Ridge regression and partial least squares have no seed."
 
 
 def networks_of(methods: Iterable[str]) -> list[str]:
@@ -149,12 +167,14 @@ def show_laws(table: pd.DataFrame) -> pd.DataFrame:
 def say_laws(table: pd.DataFrame, rows: pd.DataFrame) -> str:
     """Whether the Beta law pays."""
     beta, gaussian = "aligned auto-encoders, Beta", "aligned auto-encoders, Gaussian, beta-values"
-    best = table.loc[table["mean"].idxmax()]
-    words = [f"Highest R² of beta-values: {best['arm']}, {text_of(best)}."]
-    wide = rows.pivot_table(index="seed", columns="arm", values="r2")
-    if {beta, gaussian} <= set(wide):
-        paired = (wide[beta] - wide[gaussian]).dropna().rename("difference").reset_index().assign(of="all")
-        row = intervals(paired, ["of"], "difference").iloc[0]
+    rows, words = rows.assign(of="all"), []
+    found = adjusted(
+        lead=leaders(rows, "arm", "r2", ["of"]), law=contrasts(rows, "arm", [(beta, gaussian)], "r2", ["of"])
+    )
+    for _, row in found["lead"].iterrows():
+        best = table.set_index("arm").loc[row["one"]]
+        words.append(f"Highest R² of beta-values: {row['one']}, {text_of(best)}, {lead_of(row)}.")
+    for _, row in found["law"].iterrows():
         words.append(f"The Beta law against the Gaussian, both on beta-values: {said_of(row)}.")
     worst = table.loc[table["outside"].idxmax()]
     none = "No way says a value outside [0, 1]."
@@ -192,19 +212,20 @@ def show_oracle(table: pd.DataFrame) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def say_oracle(table: pd.DataFrame) -> str:
+def say_oracle(table: pd.DataFrame, rows: pd.DataFrame) -> str:
     """Who comes nearest to the conditional mean, and how far networks stay from it."""
-    words = []
-    most = table[table["n_pairs"] == table["n_pairs"].max()]
-    for direction, part in most.groupby("direction", sort=False):
-        part = part.set_index("method")
-        best = part["mean"].idxmin()
-        aligned = (
-            f"; aligned auto-encoders {text_of(part.loc['aligned'])}" if {"aligned"} <= set(part.index) - {best} else ""
-        )
+    words, n = [], table["n_pairs"].max()
+    means = table[table["n_pairs"] == n].set_index(["direction", "method"])
+    asked = rows[rows["n_pairs"] == n]
+    lead = adjusted(lead=leaders(asked, "method", "excess", ["direction"], 0.0, lowest=True))["lead"]
+    for _, row in lead.iterrows():
+        direction, best = row["direction"], row["one"]
+        aligned = ""
+        if "aligned" not in (best, row["other"]) and (direction, "aligned") in means.index:
+            aligned = f"; aligned auto-encoders lose {text_of(means.loc[(direction, 'aligned')])}"
         words.append(
-            f"{direction}, {part['n_pairs'].max():,} pairs: the best possible R² is {part.loc[best, 'best_r2']:.3f}; "
-            f"{METHODS[best]} loses {text_of(part.loc[best])} of it{aligned}."
+            f"{direction}, {n:,} pairs: the best possible R² is {means.loc[(direction, best), 'best_r2']:.3f}; "
+            f"{METHODS[best]} loses {text_of(means.loc[(direction, best)])} of it, {lead_of(row, METHODS)}{aligned}."
         )
     return " ".join(words) + " Within a class the law is linear, so nothing that bends can win here but by the classes."
 
@@ -212,49 +233,69 @@ def say_oracle(table: pd.DataFrame) -> str:
 # --- joint samples ---
 
 
+#: Scores of joint samples, with what a table calls them.
+JOINT_SCORES = {
+    "ks": "Kolmogorov–Smirnov",
+    "wasserstein": "Wasserstein (sd)",
+    "correlation_error": "error of correlations",
+    "bond_error": "error between layers",
+    "mmd": "squared MMD",
+    "classifier_auc": "told apart (AUC)",
+    "density": "density",
+    "coverage": "coverage",
+    "distance_ratio": "distance ratio",
+    "closer_to_train": "closer to training",
+    "usefulness": "class learnt from it (balanced accuracy)",
+    "translation_r2": "R² of translation learnt from it",
+}
+#: What contrasts are made of: score, its words, and whether less is better.
+_JUDGED = (
+    ("bond_error", "error of correlations between layers", True),
+    ("classifier_auc", "AUC in telling them from real samples", True),
+    ("usefulness", "balanced accuracy of a classifier learnt from them", False),
+    ("translation_r2", "R² of a translation learnt from them", False),
+)
+_GAN, _SIMPLE = "wgan_gp", ("gaussian", "smote")
+
+
 def joint_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Means of all scores by method."""
-    scores = [*FIDELITY_SCORES, "bond_error", "translation_r2", "seconds"]
-    parts = [intervals(rows, ["method"], score, JOINT_OVERLAP).assign(score=score) for score in scores]
+    parts = [
+        intervals(rows, ["method"], score, JOINT_OVERLAP).assign(score=score) for score in (*JOINT_SCORES, "seconds")
+    ]
     return pd.concat(parts, ignore_index=True).assign(label=lambda t: t["method"].map(joint.JOINT_METHODS))
 
 
 def show_joint(table: pd.DataFrame) -> pd.DataFrame:
     """One row a method."""
-    names = {
-        "wasserstein": "Wasserstein (sd)",
-        "correlation_error": "error of correlations",
-        "bond_error": "error between layers",
-        "classifier_auc": "told apart (AUC)",
-        "coverage": "coverage",
-        "distance_ratio": "distance ratio",
-        "translation_r2": "R² of translation learnt from it",
-    }
     wide = table.assign(text=with_intervals(table, sign="")).pivot(index="label", columns="score", values="text")
     order = [label for label in joint.JOINT_METHODS.values() if label in wide.index]
-    return wide.loc[order, list(names)].rename(columns=names).rename_axis(columns=None).reset_index(names="samples")
+    shown = wide.loc[order, list(JOINT_SCORES)].rename(columns=JOINT_SCORES)
+    return shown.rename_axis(columns=None).reset_index(names="samples")
 
 
-def say_joint(table: pd.DataFrame) -> str:
+def joint_contrasts(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The section's differences by score: "lead" of the best way to draw, and "gan" of the GAN from simple ways."""
+    drawn, lead, gan = rows[rows["method"].isin([_GAN, *_SIMPLE])].assign(of="all"), [], []
+    for score, _, lowest in _JUDGED:
+        lead.append(leaders(drawn, "method", score, ["of"], JOINT_OVERLAP, lowest=lowest).assign(score=score))
+        pairs = [(_GAN, other) for other in _SIMPLE]
+        gan.append(contrasts(drawn, "method", pairs, score, ["of"], JOINT_OVERLAP).assign(score=score))
+    return adjusted(lead=pd.concat(lead, ignore_index=True), gan=pd.concat(gan, ignore_index=True))
+
+
+def say_joint(table: pd.DataFrame, rows: pd.DataFrame) -> str:
     """Whether the GAN joins the layers better than simple methods."""
-    labels = joint.JOINT_METHODS
+    labels, found, words = joint.JOINT_METHODS, joint_contrasts(rows), []
     wide = table.pivot(index="method", columns="score", values="mean")
-    drawn = [method for method in ("wgan_gp", "gaussian", "smote") if method in wide.index]
-    if not drawn:
-        return "No artificial samples were drawn."
-    bond, learnt = wide.loc[drawn, "bond_error"].idxmin(), wide.loc[drawn, "translation_r2"].idxmax()
-    words = [
-        f"Correlations between layers are nearest to the real ones with {labels[bond]} "
-        f"({wide.loc[bond, 'bond_error']:.3f}), and a translation is best learnt from {labels[learnt]} "
-        f"(R² {wide.loc[learnt, 'translation_r2']:.3f}"
-    ]
-    words[0] += (
-        f"; from real training samples {wide.loc['copies', 'translation_r2']:.3f})." if "copies" in wide.index else ")."
-    )
-    if "wgan_gp" in wide.index:
-        row = wide.loc["wgan_gp"]
-        words.append(
-            f"The conditional WGAN-GP's samples are told from real ones with an AUC of {row['classifier_auc']:.2f}, "
-            f"cover {row['coverage']:.0%} of them, and teach a translation of R² {row['translation_r2']:.3f}."
-        )
-    return " ".join(words)
+    for score, name, lowest in _JUDGED:
+        for _, row in found["lead"][found["lead"]["score"] == score].iterrows():
+            real = f"; of real training samples {wide.loc['copies', score]:.3f}" if "copies" in wide.index else ""
+            least = "Lowest" if lowest else "Highest"
+            words.append(f"{least} {name}: {labels[row['one']]}, {row['best']:.3f}, {lead_of(row, labels)}{real}.")
+        part = found["gan"][found["gan"]["score"] == score]
+        if len(part):
+            sides = ("worse", "better") if lowest else ("better", "worse")
+            told = enumerated(f"{said_of(row, *sides)} against {labels[row['other']]}" for _, row in part.iterrows())
+            words.append(f"{opened(labels[_GAN])}: {told}.")
+    return " ".join(words) or "No two ways to draw artificial samples were run."

@@ -1,76 +1,34 @@
 """Words and tables of the companion study of translation between omics layers; never trains and never draws.
 
-Means over divisions of the samples have 95 % intervals by the corrected t of `reproduce.hypotheses`, since divisions
-overlap; with one division there is no interval, and nothing is concluded.
+Intervals and verdicts are those of `reproduce.tables.domain_translation_contrasts`.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 from reproduce.domain_translation import comparison
 from reproduce.domain_translation.methods import DIRECTIONS, FORWARD, METHODS
-from reproduce.hypotheses import corrected_t
 from reproduce.multiomics.paired import PairedOmics
-from reproduce.tables.summaries import with_interval, with_intervals
+from reproduce.tables.domain_translation_contrasts import (
+    adjusted,
+    contrasts,
+    enumerated,
+    intervals,
+    lead_of,
+    leaders,
+    opened,
+    said_of,
+    text_of,
+    verdict_of,
+)
+from reproduce.tables.summaries import with_intervals
 
-#: Test over training samples, which the corrected t needs.
-OVERLAP = comparison.TEST_SHARE / (1.0 - comparison.TEST_SHARE)
 #: Simplest rival that is not the mean.
 REFERENCE = "ridge"
-TOO_FEW = "too few divisions to conclude"
-
-
-def intervals(rows: pd.DataFrame, keys: list[str], value: str, ratio: float = OVERLAP) -> pd.DataFrame:
-    """Mean of a column over seeds with its interval (NaN for one seed), for each combination of keys."""
-    found = []
-    for key, group in rows.groupby(keys, sort=False):
-        contrast = corrected_t(group[value], ratio)
-        ends = (contrast.low, contrast.high) if np.isfinite(contrast.low) else (np.nan, np.nan)
-        found.append([*key, contrast.mean, *ends, contrast.n_splits])
-    return pd.DataFrame(found, columns=[*keys, "mean", "low", "high", "n_seeds"])
-
-
-def differences(
-    rows: pd.DataFrame, arm: str, one: str, other: str, value: str, keys: list[str], ratio: float = OVERLAP
-) -> pd.DataFrame:
-    """Paired differences of one arm from another, seed by seed, for each combination of keys."""
-    wide = rows.pivot_table(index=[*keys, "seed"], columns=arm, values=value)
-    if one not in wide or other not in wide:
-        return pd.DataFrame(columns=[*keys, "mean", "low", "high", "n_seeds"])
-    paired = (wide[one] - wide[other]).dropna().rename("difference").reset_index()
-    return intervals(paired, keys, "difference", ratio)
-
-
-def text_of(row: pd.Series, sign: str = "") -> str:
-    """A mean with its interval."""
-    return with_interval(row["mean"], row["low"], row["high"], sign)
-
-
-def verdict_of(row: pd.Series, above: str = "better", below: str = "worse") -> str:
-    """What an interval of differences says."""
-    if not np.isfinite(row["low"]):
-        return TOO_FEW
-    return above if row["low"] > 0 else below if row["high"] < 0 else "undecided"
-
-
-def said_of(row: pd.Series, above: str = "better", below: str = "worse") -> str:
-    """A difference, its interval, and what that says."""
-    return f"{text_of(row, '+')} ({verdict_of(row, above, below)})"
-
-
-def enumerated(words: Iterable[str]) -> str:
-    """Words as a sentence lists them."""
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
-
-
-def opened(text: str) -> str:
-    """As a sentence begins."""
-    return text[0].upper() + text[1:]
+#: Differences of R² that the comparison is made for.
+CONTRASTS = (("aligned", REFERENCE), ("aligned", "perceptron"), ("aligned", "unaligned"), ("low_rank", REFERENCE))
 
 
 # --- the data ---
@@ -113,17 +71,11 @@ def translation_table(rows: pd.DataFrame) -> pd.DataFrame:
     overall = overall_of(rows)
     keys = ["direction", "method"]
     table = intervals(overall, keys, "r2")
-    parts = []
-    for method in table["method"].unique():
-        found = differences(overall, "method", method, REFERENCE, "r2", ["direction"]) if method != REFERENCE else []
-        if len(found):
-            parts.append(found.assign(method=method))
-    if parts:
-        renamed = {name: f"less_{name}" for name in ("mean", "low", "high")}
-        less = pd.concat(parts).rename(columns=renamed)
-        table = table.merge(less[[*keys, *renamed.values()]], on=keys, how="left")
-    else:
-        table = table.assign(less_mean=np.nan, less_low=np.nan, less_high=np.nan)
+    pairs = [(method, REFERENCE) for method in table["method"].unique() if method != REFERENCE]
+    less = contrasts(overall, "method", pairs, "r2", ["direction"]).rename(columns={"one": "method"})
+    renamed = {name: f"less_{name}" for name in ("mean", "low", "high")}
+    less = less.rename(columns=renamed)[[*keys, *renamed.values()]]
+    table = table.merge(less.astype(dict.fromkeys(renamed.values(), float)), on=keys, how="left")
     renamed = {"mean": "class_translated", "low": "class_low", "high": "class_high"}
     classes = intervals(overall, keys, "class_translated").rename(columns=renamed).drop(columns="n_seeds")
     table = table.merge(classes, on=keys)
@@ -149,44 +101,79 @@ def show_translation(table: pd.DataFrame) -> pd.DataFrame:
     })  # fmt: skip
 
 
+def translation_contrasts(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The section's differences of R²: "lead" of the best over the second, and "planned" ones of `CONTRASTS`."""
+    overall = overall_of(rows)
+    return adjusted(
+        lead=leaders(overall, "method", "r2", ["direction"]),
+        planned=contrasts(overall, "method", CONTRASTS, "r2", ["direction"]),
+    )
+
+
 def say_translation(table: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """Who wins, and whether aligned auto-encoders beat what is simpler and what is not aligned."""
-    words = []
-    for direction in table["direction"].unique():
-        part = table[table["direction"] == direction].set_index("method")
-        best = part["mean"].idxmax()
-        words.append(f"{direction}: {METHODS[best]} has the highest R², {text_of(part.loc[best])}.")
-    for one, other in (
-        ("aligned", REFERENCE),
-        ("aligned", "perceptron"),
-        ("aligned", "unaligned"),
-        ("low_rank", REFERENCE),
-    ):
-        found = differences(overall_of(rows), "method", one, other, "r2", ["direction"])
-        if len(found):
-            told = [f"{said_of(row)} {row['direction']}" for _, row in found.iterrows()]
-            words.append(f"{opened(METHODS[one])} against {METHODS[other]}: {enumerated(told)}.")
+    """Who leads, and whether aligned auto-encoders beat what is simpler and what is not aligned."""
+    found, words = translation_contrasts(rows), []
+    of = table.set_index(["direction", "method"])
+    for _, row in found["lead"].iterrows():
+        best = of.loc[(row["direction"], row["one"])]
+        words.append(
+            f"{row['direction']}: {METHODS[row['one']]} has the highest R², {text_of(best)}, {lead_of(row, METHODS)}."
+        )
+    for (one, other), part in found["planned"].groupby(["one", "other"], sort=False):
+        told = [f"{said_of(row)} {row['direction']}" for _, row in part.iterrows()]
+        words.append(f"{opened(METHODS[one])} against {METHODS[other]}: {enumerated(told)}.")
     return " ".join(words)
 
 
-def say_classes(table: pd.DataFrame) -> str:
-    """Whether a translated layer keeps the class of its sample."""
-    words = []
+def class_contrasts(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """How much better the class of the layer translated best is recognised than that of the "target" and "source".
+
+    Which method is best is taken from the same divisions, so a difference is somewhat too large.
+    """
+    overall, parts = overall_of(rows), {"target": [], "source": []}
+    for _, part in overall.groupby("direction", sort=False):
+        best = part.groupby("method")["class_translated"].mean().idxmax()
+        chosen = part[part["method"] == best]
+        for against, column in (("target", "class_real"), ("source", "class_source")):
+            both = pd.concat([
+                chosen.assign(arm="translated", accuracy=chosen["class_translated"]),
+                chosen.assign(arm=against, accuracy=chosen[column]),
+            ])  # fmt: skip
+            found = contrasts(both, "arm", [("translated", against)], "accuracy", ["direction"])
+            parts[against].append(found.assign(method=best))
+    return adjusted(**{name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()})
+
+
+def say_classes(table: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """Whether a translated layer keeps the class of its sample, and whether it shows it better than a measured one."""
+    words, found = [], {name: part.set_index("direction") for name, part in class_contrasts(rows).items()}
     for direction, part in table.groupby("direction", sort=False):
-        part = part.set_index("method")
-        best = part["class_translated"].idxmax()
-        row = part.loc[best]
-        aligned = ""
+        part, target, source = part.set_index("method"), found["target"].loc[direction], found["source"].loc[direction]
+        best = target["method"]
+        row, aligned = part.loc[best], ""
         if "aligned" in part.index and best != "aligned":
             aligned = f" (aligned auto-encoders: {part.loc['aligned', 'class_translated']:.3f})"
         words.append(
             f"{direction}: a classifier of the real target recognises the class of real test samples with a balanced "
             f"accuracy of {row['class_real']:.3f}, that of translated ones with {row['class_translated']:.3f} at best, "
-            f"by {METHODS[best]}{aligned}; from the source itself it is known with {row['class_source']:.3f}."
+            f"by {METHODS[best]}{aligned}; the difference is {said_of(target)}. From the source itself the class is "
+            f"known with {row['class_source']:.3f}; translated less source: {said_of(source)}. "
+            f"{_class_verdict(verdict_of(target), verdict_of(source))}"
         )
-    return " ".join(words) + (
-        " What is recognised after translation was in the source: a translation adds no knowledge of the class."
-    )
+    return " ".join(words)
+
+
+def _class_verdict(against_target: str, against_source: str) -> str:
+    if against_source == "better":
+        return "The class is recognised better after translation than by a classifier of the source."
+    if against_target == "better":
+        return (
+            "A translated layer shows the class better than the measured one: what is known of the class comes from "
+            "the source, and nothing shows that the translation adds to that."
+        )
+    if against_target == "worse":
+        return "Translation loses some of what the measured layer shows of the class."
+    return "No loss or gain of the class against the measured layer is shown."
 
 
 # --- features ---
@@ -231,25 +218,36 @@ def pairs_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def unpaired_gain(rows: pd.DataFrame) -> pd.DataFrame:
-    """What samples of one layer add to R², by method, direction and number of pairs."""
+    """What samples of one layer add to R², by method, direction and number of pairs, with `p_holm` of the section."""
+    return pairs_contrasts(rows)["gain"]
+
+
+def pairs_contrasts(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The section's differences of R²: "lead" of the best for each number of pairs, and "gain" by single layers."""
     arms = rows.assign(arm=np.where(rows["unpaired"], "with", "without"))
-    return differences(arms, "arm", "with", "without", "r2", ["direction", "method", "n_pairs"])
+    return adjusted(
+        lead=leaders(rows[~rows["unpaired"]], "method", "r2", ["direction", "n_pairs"]),
+        gain=contrasts(arms, "arm", [("with", "without")], "r2", ["direction", "method", "n_pairs"]),
+    )
 
 
-def say_pairs(table: pd.DataFrame, gain: pd.DataFrame) -> str:
+def say_pairs(table: pd.DataFrame, rows: pd.DataFrame) -> str:
     """How many pairs are needed, and whether samples of one layer replace them."""
-    words = []
-    part = table[(table["direction"] == FORWARD) & ~table["unpaired"]]
-    fewest, most = part["n_pairs"].min(), part["n_pairs"].max()
-    for n in (fewest, most):
-        at = part[part["n_pairs"] == n].set_index("method")
-        best = at["mean"].idxmax()
-        other = (
-            f"; aligned auto-encoders: {text_of(at.loc['aligned'])}"
-            if "aligned" in at.index and best != "aligned"
+    found, words = pairs_contrasts(rows), []
+    means = table[~table["unpaired"]].set_index(["direction", "n_pairs", "method"])
+    lead = found["lead"][found["lead"]["direction"] == FORWARD].sort_values("n_pairs")
+    for _, row in lead.iloc[sorted({0, len(lead) - 1})].iterrows() if len(lead) else ():
+        n, best = row["n_pairs"], means.loc[(FORWARD, row["n_pairs"], row["one"])]
+        aligned = (
+            f"; aligned auto-encoders: {text_of(means.loc[(FORWARD, n, 'aligned')])}"
+            if "aligned" not in (row["one"], row["other"]) and (FORWARD, n, "aligned") in means.index
             else ""
         )
-        words.append(f"With {n} pairs ({FORWARD}) {METHODS[best]} is best, {text_of(at.loc[best])}{other}.")
+        words.append(
+            f"With {n} pairs ({FORWARD}) {METHODS[row['one']]} has the highest R², {text_of(best)}, "
+            f"{lead_of(row, METHODS)}{aligned}."
+        )
+    gain = found["gain"]
     aligned = gain[(gain["method"] == "aligned") & (gain["direction"] == FORWARD)]
     if len(aligned):
         told = [f"{said_of(row, 'a gain', 'a loss')} at {row['n_pairs']}" for _, row in aligned.iterrows()]
@@ -262,7 +260,7 @@ def say_pairs(table: pd.DataFrame, gain: pd.DataFrame) -> str:
 # --- all of it ---
 
 
-def say_conclusion(data: PairedOmics, table: pd.DataFrame, rows: pd.DataFrame, **said: str) -> str:
+def say_conclusion(data: PairedOmics, table: pd.DataFrame, rows: pd.DataFrame, gain: pd.DataFrame, **said: str) -> str:
     """Advantages, novelty, reliability, failures, from the tables; one line each.
 
     Parameters
@@ -270,18 +268,21 @@ def say_conclusion(data: PairedOmics, table: pd.DataFrame, rows: pd.DataFrame, *
     data : PairedOmics
     table, rows : DataFrame
         Of the comparison.
+    gain : DataFrame
+        Of `unpaired_gain`.
     **said : str
         Sentences by heading; underscores stand for spaces.
     """
     aside = "The layers are simulated, so this only shows that everything runs.\n\n" if data.simulated else ""
-    lines = {"Advantages": say_advantages(rows), "Failures": say_failures(table)}
+    lines = {"Advantages": say_advantages(rows, gain), "Failures": say_failures(table)}
     lines |= {name.replace("_", " "): text for name, text in said.items()}
     return aside + "\n".join(f"- **{name}.** {text}" for name, text in lines.items())
 
 
-def say_advantages(rows: pd.DataFrame) -> str:
+def say_advantages(rows: pd.DataFrame, gain: pd.DataFrame) -> str:
     """Whether the networks earn their cost."""
-    found = differences(overall_of(rows), "method", "aligned", REFERENCE, "r2", ["direction"])
+    planned = translation_contrasts(rows)["planned"]
+    found = planned[(planned["one"] == "aligned") & (planned["other"] == REFERENCE)]
     if found.empty:
         return "Aligned auto-encoders and ridge regression were not both run."
     verdicts = {verdict_of(row) for _, row in found.iterrows()}
@@ -294,13 +295,24 @@ def say_advantages(rows: pd.DataFrame) -> str:
         judged = "Neither of aligned auto-encoders and ridge regression is better in both directions for certain"
     said = (
         f"{judged} (difference of R²: {told}). What auto-encoders have and regressions do not: one fit for both "
-        "directions, a latent space that both layers share, and the use of samples with a single layer."
+        f"directions, and a latent space that both layers share. {_use_of_single_layers(gain)}"
     )
-    rival = differences(overall_of(rows), "method", "low_rank", REFERENCE, "r2", ["direction"])
+    rival = planned[(planned["one"] == "low_rank") & (planned["other"] == REFERENCE)]
     if len(rival):
         told = enumerated(f"{said_of(row)} {row['direction']}" for _, row in rival.iterrows())
-        said += f" The study's own low-rank Gaussian has the first of these; against ridge: {told}."
+        said += f" The study's own low-rank Gaussian translates both ways from one fit, too; against ridge: {told}."
     return said
+
+
+def _use_of_single_layers(gain: pd.DataFrame) -> str:
+    told = gain[gain["method"] == "aligned"]
+    if told.empty:
+        return "Whether samples with a single layer help was not asked."
+    helped = told[[verdict_of(row) == "better" for _, row in told.iterrows()]]
+    if helped.empty:
+        return "They read samples with a single layer, too, but no gain by that is shown."
+    where = enumerated(f"{row['n_pairs']} pairs {row['direction']}" for _, row in helped.iterrows())
+    return f"They use samples with a single layer, too, which is a gain with {where}."
 
 
 def say_failures(table: pd.DataFrame) -> str:
