@@ -13,6 +13,7 @@ from reproduce.sample_generation.fidelity import (
     fidelity,
     marginal_distances,
     novelty,
+    perfect_coverage,
     squared_mmd,
 )
 from reproduce.sample_generation.usefulness import balanced_accuracy, made_rare
@@ -39,7 +40,7 @@ def scores():
 
 def test_a_perfect_generator_is_near_what_the_table_says(scores):
     found = scores["perfect"]
-    assert set(found) == set(SCORES)
+    assert set(found) == {*SCORES, "perfect_coverage"}
     bounds = {"ks": 0.12, "wasserstein": 0.2, "correlation_error": 0.1, "mmd": 0.01, "classifier_auc": 0.1,
               "density": 0.15, "coverage": 0.1, "distance_ratio": 0.1, "closer_to_train": 0.1}  # fmt: skip
     for name, bound in bounds.items():
@@ -78,6 +79,16 @@ def test_density_and_coverage_on_a_line_by_hand():
         density_and_coverage(real, real, 6)
 
 
+@pytest.mark.parametrize(("n_real", "n_artificial"), [(30, 30), (40, 15)])
+def test_perfect_coverage_is_what_draws_of_one_law_have(n_real, n_artificial):
+    rng = np.random.default_rng(7)
+    drawn = [rng.standard_normal((n_real + n_artificial, 3)) for _ in range(300)]
+    found = [density_and_coverage(X[:n_real], X[n_real:])[1] for X in drawn]
+    error = np.std(found) / np.sqrt(len(found))
+    assert np.mean(found) == pytest.approx(perfect_coverage(n_real, n_artificial), abs=4 * error)
+    assert perfect_coverage(50_000, 50_000) == pytest.approx(SCORES["coverage"], abs=1e-4)
+
+
 def test_correlations_within_classes_do_not_see_the_classes_means():
     X, classes = drawn(4)
     moved = X + 50.0 * (classes == "b")[:, None]
@@ -99,6 +110,15 @@ def test_few_samples_are_refused_and_unequal_numbers_are_not():
     assert 0.3 < novelty(X, drawn(1)[0][::3], drawn(2)[0])["closer_to_train"] < 0.7
     with pytest.raises(ConfigError, match="too few"):
         classifier_auc(X[:5], X[:5])
+
+
+def test_repeating_every_sample_changes_no_classifier_of_the_same_total():
+    X, y = drawn(0)
+    X, y = X[:124], y[:124]  # 120 of a, 4 of b
+    test, classes = drawn(1)
+    again = np.concatenate([np.arange(120), np.repeat(np.arange(120, 124), 30)])
+    weighted = balanced_accuracy(X, y, test, classes, weighted=True, total=124)
+    assert balanced_accuracy(X[again], y[again], test, classes, total=124) == pytest.approx(weighted, abs=1e-9)
 
 
 def test_usefulness_sees_labels_and_a_rare_class_has_its_ratio():

@@ -60,6 +60,23 @@ def test_what_cannot_be_learned_is_named(generator):
         generator.fit(X, np.where(np.arange(60) == 0, "once", y))
 
 
+def test_broken_files_are_refused_by_name(tmp_path):
+    path = GaussianGenerator().fit(*samples()).save(tmp_path / "generator.npz")
+    whole = path.read_bytes()
+    for spoiled in (b"", b"words", whole[: len(whole) // 2], whole[:-30]):
+        path.write_bytes(spoiled)
+        with pytest.raises(DataFormatError, match=r"generator\.npz is no whole saved generator"):
+            GaussianGenerator.load(path)
+    path.write_bytes(whole)
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files if name != "state_roots"}
+    np.savez_compressed(path, **arrays)
+    with pytest.raises(DataFormatError, match="roots"):
+        GaussianGenerator.load(path)
+    with pytest.raises(DataFormatError, match="holds 'GaussianGenerator'"):
+        SmoteGenerator.load(path)
+
+
 def test_smote_refuses_a_class_of_three_and_says_what_to_do():
     X, y = samples()
     with pytest.raises(ConfigError, match=r"Class few has 3 samples, and SmoteGenerator needs 6 .*n_neighbors"):
