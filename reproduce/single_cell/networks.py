@@ -33,6 +33,10 @@ from reproduce.single_cell.likelihoods import (
     uniform_divergence,
 )
 
+#: How many times faster than a weight a dispersion's logarithm moves. A step of Adam moves a weight by the learning rate
+#: whatever the gradient; as latents come to explain what a gene varies by, its dispersion must grow by orders of
+#: magnitude, in a few hundred steps.
+DISPERSION_PACE = 30.0
 #: Bounds on the logarithm of a posterior's variance.
 LOG_VARIANCE = (-10.0, 10.0)
 #: Bounds on log λ where `NetworkSettings.rates` is "bounded", as in scVAE.
@@ -148,9 +152,14 @@ class CountDecoder(keras.layers.Layer):
         self.hidden = DenseStack(settings.hidden_units[::-1], settings.layer_normalization, name="hidden")
         self.rate = keras.layers.Dense(settings.n_genes, name="rate")
         self.zero = keras.layers.Dense(settings.n_genes, name="zero") if self.law.inflated else None
-        self.log_dispersion = None
+        self._dispersion = None
         if self.law.dispersed:
-            self.log_dispersion = self.add_weight(shape=(settings.n_genes,), name="bias")
+            self._dispersion = self.add_weight(shape=(settings.n_genes,), name="bias")
+
+    @property
+    def log_dispersion(self) -> tf.Tensor | None:
+        """Of each gene (n_genes,); None for laws without."""
+        return None if self._dispersion is None else DISPERSION_PACE * self._dispersion
 
     def build(self, input_shape):
         self.hidden.build(input_shape)
@@ -182,8 +191,8 @@ class CountDecoder(keras.layers.Layer):
         self.rate.bias.assign(profile)
         if self.zero is not None:
             self.zero.bias.assign(np.full(len(profile), zero_logit))
-        if self.log_dispersion is not None:
-            self.log_dispersion.assign(log_dispersion)
+        if self._dispersion is not None:
+            self._dispersion.assign(log_dispersion / DISPERSION_PACE)
 
 
 class CountNetwork(keras.Model):

@@ -320,15 +320,19 @@ def _gathered(totals: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
 def starting_profile(counts: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
     """Logarithms of each gene's mean count and of its dispersion by the method of moments.
 
-    A gene that was never counted gets half a count in all cells together.
+    The variance is that around the gene's share of each cell's library, since the rates know the library's size:
+    θ = Σ μ² / Σ ((x − μ)² − μ) over cells. A gene that was never counted gets half a count in all cells together.
     """
-    n = counts.shape[0]
+    n, library = counts.shape[0], np.asarray(counts.sum(axis=1), dtype=float).ravel()
     total = np.asarray(counts.sum(axis=0), dtype=float).ravel()
     squares = np.asarray(counts.astype(float).power(2).sum(axis=0)).ravel()
-    mean = np.maximum(total, 0.5) / n
-    variance = squares / n - (total / n) ** 2
-    dispersion = mean**2 / np.maximum(variance - mean, 1e-12)
-    return np.log(mean).astype(np.float32), np.log(np.clip(dispersion, *_DISPERSIONS)).astype(np.float32)
+    share = total / library.sum()
+    squared_means = share**2 * (library**2).sum()
+    # Σ (x − μ)² = Σ x² − 2 p Σ n x + Σ μ²
+    around = squares - 2.0 * share * (counts.T @ library) + squared_means
+    dispersion = squared_means / np.maximum(around - total, 1e-12)
+    profile = np.log(np.maximum(total, 0.5) / n)
+    return profile.astype(np.float32), np.log(np.clip(dispersion, *_DISPERSIONS)).astype(np.float32)
 
 
 @lru_cache(maxsize=8)

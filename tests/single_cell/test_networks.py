@@ -13,7 +13,7 @@ from reproduce.errors import ConfigError, DataFormatError
 from reproduce.single_cell.counts import check_counts, simulated_counts
 from reproduce.single_cell.estimators import CountGMVAE, CountVAE
 from reproduce.single_cell.networks import NetworkSettings, log_composition, network_of
-from reproduce.single_cell.training import Packer
+from reproduce.single_cell.training import Packer, starting_profile
 
 TINY = {"latent_size": 2, "hidden_units": (4,), "epochs": 2, "random_state": 0, "batch_size": 20, "learning_rate": 1e-2}
 
@@ -249,3 +249,13 @@ def test_training_improves_the_bound_and_goes_the_same_way_in_every_mode(data):
     np.testing.assert_allclose(one["elbo"], other["elbo"], rtol=1e-4)
     assert one["validation_elbo"].iloc[-1] > one["validation_elbo"].iloc[0]
     np.testing.assert_allclose(one["rate_sum"], one["count_sum"], rtol=1e-4)
+
+
+def test_dispersion_starts_at_what_library_sizes_do_not_explain():
+    rng = np.random.default_rng(0)
+    library, shares = rng.lognormal(7.0, 0.8, 4000), rng.dirichlet(np.ones(30))
+    rates = library[:, None] * shares
+    poisson = sparse.csr_matrix(rng.poisson(rates))
+    spread = sparse.csr_matrix(rng.poisson(rates * rng.gamma(2.0, 0.5, rates.shape)))
+    assert np.exp(starting_profile(poisson)[1]).min() > 50
+    np.testing.assert_allclose(np.median(np.exp(starting_profile(spread)[1])), 2.0, rtol=0.15)
