@@ -33,8 +33,8 @@ from reproduce.single_cell.likelihoods import (
     uniform_divergence,
 )
 
-#: How many times faster than a weight a dispersion's logarithm moves. A step of Adam moves a weight by the learning rate
-#: whatever the gradient; as latents come to explain what a gene varies by, its dispersion must grow by orders of
+#: How many times faster than a weight a dispersion's logarithm moves. A step of Adam moves a weight by the learning
+#: rate whatever the gradient; as latents come to explain what a gene varies by, its dispersion must grow by orders of
 #: magnitude, in a few hundred steps.
 DISPERSION_PACE = 30.0
 #: Bounds on the logarithm of a posterior's variance.
