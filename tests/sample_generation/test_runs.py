@@ -22,6 +22,8 @@ SHARED = {"layer": "mRNA", **BUDGET}
 @pytest.fixture(scope="module", autouse=True)
 def small_forests():
     """Telling artificial from real samples takes most of the time; fewer trees tell the same here."""
+    import imblearn.over_sampling  # noqa: F401 — it derives from the forest when it is first imported
+
     large = ensemble.RandomForestClassifier
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ensemble, "RandomForestClassifier", lambda _n_trees, **options: large(12, **options))
