@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from reproduce.domain_translation.likelihoods import CONCENTRATIONS, EDGE, LAWS, law_of
+from reproduce.domain_translation.likelihoods import EDGE, LAWS, law_of
 from reproduce.errors import ConfigError
 
 RNG = np.random.default_rng(0)
@@ -60,7 +60,14 @@ def test_nothing_overflows_at_the_edges(name, output, spread):
 def test_constant_features_have_a_beta_law_too():
     scales = tf.constant([[0.0, 1.0, 0.4], [0.0, 0.0, 0.0]])
     found = law_of("beta").log_density(tf.zeros((2, 3)), tf.zeros((2, 3)), tf.zeros(3), scales)
-    assert np.isfinite(found.numpy()).all() and 0 < EDGE < 0.5 and CONCENTRATIONS[0] < CONCENTRATIONS[1]
+    assert np.isfinite(found.numpy()).all()
+
+
+def test_beta_values_nearer_to_an_edge_than_they_are_measured_are_as_likely_as_at_that_distance():
+    at = [log_density("beta", np.full((1, 4), value), OUTPUTS[:1], SPREAD) for value in (0.0, EDGE / 2, EDGE, 3 * EDGE)]
+    np.testing.assert_allclose(at[0], at[2], rtol=1e-3)
+    np.testing.assert_allclose(at[1], at[2], rtol=1e-3)
+    assert np.abs(at[3] - at[2]).min() > 0.1
 
 
 def test_unknown_laws_are_refused():

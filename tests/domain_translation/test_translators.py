@@ -1,13 +1,15 @@
 """One contract for all translators: what they learn, what they refuse, and that a saved network says the same."""
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from reproduce.domain_translation.autoencoders import UNALIGNED, AlignedAutoencoders
+from reproduce.domain_translation.autoencoders import AlignedAutoencoders
 from reproduce.domain_translation.imputing import ImputingTranslator
-from reproduce.domain_translation.linear import RidgeTranslator
 from reproduce.domain_translation.methods import METHODS, NETWORKS, made
+from reproduce.domain_translation.neighbours import NeighbourTranslator
 from reproduce.domain_translation.perceptron import PerceptronTranslator
 from reproduce.domain_translation.scoring import correlation_of_features, r2_of_features
 from reproduce.errors import ConfigError, DataFormatError
@@ -48,15 +50,16 @@ def mean_r2(truth, said, train):
 
 
 @pytest.fixture(scope="module")
-def aligned(layers):
-    (source, target, _), _ = parts(layers)
-    return small("aligned").fit(source, target)
+def fitted(layers):
+    """A function from a method to its translator, fitted once for all tests."""
+    (source, target, clusters), _ = parts(layers)
+    return lru_cache(maxsize=None)(lambda method: small(method).fit(source, target, clusters))
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_the_source_knows_is_translated_with_names_and_units(layers, method):
-    (source, target, clusters), (asked, truth, _) = parts(layers)
-    translator = small(method).fit(source, target, clusters)
+def test_what_the_source_knows_is_translated_with_names_and_units(layers, fitted, method):
+    (_, target, _), (asked, truth, _) = parts(layers)
+    translator = fitted(method)
     said = translator.translate(asked)
     assert list(said.columns) == list(truth.columns) and list(said.index) == list(truth.index)
     score = mean_r2(truth, said, target)
@@ -70,26 +73,31 @@ def test_what_the_source_knows_is_translated_with_names_and_units(layers, method
     assert translator.get_params() == type(translator)(**translator.get_params()).get_params()
 
 
-def test_one_fit_translates_both_ways(layers, aligned):
-    (source, target, _), (asked, truth, _) = parts(layers)
+def test_one_fit_translates_both_ways(layers, fitted):
+    (source, _, _), (asked, truth, _) = parts(layers)
     varying = list(source.columns[:-1])
-    for translator in (aligned, ImputingTranslator("low_rank", random_state=0).fit(source, target)):
+    for translator in map(fitted, ("aligned", "low_rank", "knn_imputer")):
         back = translator.translate_back(truth)
         assert mean_r2(asked[varying], back[varying], source[varying]) > 0.6
         assert (back["gene11"] == 7.0).all()
     with pytest.raises(AttributeError):
-        RidgeTranslator().fit(source, target).translate_back(truth)
+        fitted("ridge").translate_back(truth)
 
 
-def test_pairs_lie_near_each_other_in_the_aligned_latent_and_not_in_the_other(layers, aligned):
-    (source, target, _), (asked, truth, _) = parts(layers)
-    apart = AlignedAutoencoders(**UNALIGNED, latent_size=4, random_state=0, **SMALL).fit(source, target)
+def test_the_imputer_by_neighbours_is_the_translator_by_neighbours(layers, fitted):
+    (source, target, _), (asked, _, _) = parts(layers)
+    ten = NeighbourTranslator(numbers=(10,)).fit(source, target)
+    np.testing.assert_allclose(fitted("knn_imputer").translate(asked), ten.translate(asked), rtol=1e-9)
+
+
+def test_pairs_lie_near_each_other_in_the_aligned_latent_and_not_in_the_other(layers, fitted):
+    _, (asked, truth, _) = parts(layers)
 
     def distance(translator):
         one, other = translator.latents(asked, truth)
         return ((one - other) ** 2).sum() / ((one - other[::-1]) ** 2).sum()
 
-    assert distance(aligned) < 0.3 < 0.6 < distance(apart)
+    assert distance(fitted("aligned")) < 0.3 < 0.6 < distance(fitted("unaligned"))
 
 
 def test_seeds_decide_networks_and_nothing_else(layers):
@@ -113,20 +121,32 @@ def test_samples_of_one_layer_are_read(layers):
     assert mean_r2(truth, fitted.translate(asked), target) > 0.2
 
 
-def test_a_saved_network_says_the_same(layers, aligned, tmp_path):
+@pytest.mark.parametrize("method", METHODS)
+def test_a_saved_translator_says_the_same(layers, fitted, method, tmp_path):
     _, (asked, truth, _) = parts(layers)
-    again = AlignedAutoencoders.load(aligned.save(tmp_path / "aligned.npz"))
-    np.testing.assert_array_equal(again.translate(asked), aligned.translate(asked))
-    np.testing.assert_array_equal(again.translate_back(truth), aligned.translate_back(truth))
-    pd.testing.assert_frame_equal(again.history_, aligned.history_)
-    assert again.get_params() == aligned.get_params()
+    translator = fitted(method)
+    path = translator.save(tmp_path / "translator.npz")
+    again = type(translator).load(path)
+    np.testing.assert_array_equal(again.translate(asked), translator.translate(asked))
+    if translator.both_ways:
+        np.testing.assert_array_equal(again.translate_back(truth), translator.translate_back(truth))
+    assert again.get_params() == translator.get_params()
+    whole = path.read_bytes()
+    for broken in (b"", b"nothing", whole[: len(whole) // 2], whole[:-5]):
+        path.write_bytes(broken)
+        with pytest.raises(DataFormatError, match=r"translator\.npz"):
+            type(translator).load(path)
+
+
+def test_a_file_of_another_kind_or_name_is_refused(fitted, tmp_path):
+    path = fitted("aligned").save(tmp_path / "aligned.npz")
+    pd.testing.assert_frame_equal(AlignedAutoencoders.load(path).history_, fitted("aligned").history_)
     with pytest.raises(DataFormatError, match="AlignedAutoencoders"):
-        PerceptronTranslator.load(tmp_path / "aligned.npz")
-    (tmp_path / "broken.npz").write_bytes(b"nothing")
-    with pytest.raises(DataFormatError, match="broken"):
-        AlignedAutoencoders.load(tmp_path / "broken.npz")
+        PerceptronTranslator.load(path)
     with pytest.raises(ConfigError, match="npz"):
-        aligned.save(tmp_path / "aligned.pickle")
+        fitted("aligned").save(tmp_path / "aligned.pickle")
+    with pytest.raises(ConfigError, match="random_state"):
+        ImputingTranslator("knn", random_state=np.random.RandomState(0)).fit(np.eye(5), np.eye(5)).save(path)
 
 
 @pytest.mark.parametrize("method", ["ridge", "low_rank", "aligned"])
