@@ -21,7 +21,7 @@ from reproduce.multitask.data import VelocityData, velocity_data
 from reproduce.multitask.features import Features, learn_features
 
 #: How a saved estimator says what it is.
-_FORM = "reproduce multi-task velocity, 1"
+_FORM = "reproduce multi-task velocity, 2"
 _STARTS = ("common", "own")
 
 
@@ -35,11 +35,14 @@ class FittedCluster(NamedTuple):
     features : Features
     weights : list of ndarray
         See `reproduce.multitask.model.starting_weights`.
+    seed : int
+        That decided where they started from.
     """
 
     genes: np.ndarray
     features: Features
     weights: list[np.ndarray]
+    seed: int
 
 
 class MultitaskVelocity(RegressorMixin, BaseEstimator):
@@ -183,13 +186,23 @@ class MultitaskVelocity(RegressorMixin, BaseEstimator):
         errors = np.nansum((self.predict(X, tissues=tissues) - truth) ** 2, axis=0)
         return float(np.mean(1.0 - errors / np.nansum((truth - self.velocity_mean_) ** 2, axis=0)))
 
-    def singular_values(self, layer: int = 1) -> list[np.ndarray]:
-        """Of the stacked weights of a hidden layer (1: the first) unfolded along the genes, for each cluster."""
+    def singular_values(self, layer: int = 1, *, since_start: bool = False) -> list[np.ndarray]:
+        """Of the stacked weights of a hidden layer (1: the first) unfolded along the genes, for each cluster.
+
+        With `since_start` of the weights less those that training started from: common starts alone are one direction.
+        """
         from reproduce.multitask.trace_norm import singular_values
+        from reproduce.multitask.training import weights_before
 
         check_is_fitted(self)
         check_integer("layer", layer, least=1)
-        return [singular_values(cluster.weights[2 * layer]).numpy() for cluster in self.clusters_]
+        found = []
+        for cluster in self.clusters_:
+            weights = cluster.weights[2 * layer]
+            if since_start:
+                weights = weights - weights_before(self._layout(cluster.features), cluster.seed, self.start)[2 * layer]
+            found.append(singular_values(weights).numpy())
+        return found
 
     # saving
 
@@ -209,7 +222,7 @@ class MultitaskVelocity(RegressorMixin, BaseEstimator):
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         arrays |= {name: getattr(self, name).astype(str) for name in _NAMES}
         for number, (cluster, history) in enumerate(zip(self.clusters_, self.histories_, strict=True)):
-            kept = {"genes": cluster.genes, **vars(cluster.features)}
+            kept = {"genes": cluster.genes, "seed": cluster.seed, **vars(cluster.features)}
             kept |= {f"weight_{k}": weight for k, weight in enumerate(cluster.weights)}
             kept |= {f"history_{name}": values.to_numpy() for name, values in history.items()}
             arrays |= {f"{number}/{name}": values for name, values in kept.items()}
@@ -279,7 +292,7 @@ class MultitaskVelocity(RegressorMixin, BaseEstimator):
         fitted = trainer.fit(
             _rows(cells, train), features, settings, seed, _rows(cells, rest) if rest.size else None
         )  # fmt: skip
-        self.clusters_.append(FittedCluster(genes, features, fitted.weights))
+        self.clusters_.append(FittedCluster(genes, features, fitted.weights, seed))
         self.histories_.append(fitted.history)
         self.importances_[genes] = trainer.sensitivity(fitted.weights, expression[train], codes[train], features)
 
@@ -390,7 +403,7 @@ _NAMES = ("feature_names_in_", "genes_", "tissues_")
 def _cluster(part: dict[str, np.ndarray]) -> FittedCluster:
     features = Features(*(part[name] for name in ("slopes", "offsets", "centre", "scale")))
     n = sum(name.startswith("weight_") for name in part)
-    return FittedCluster(part["genes"], features, [part[f"weight_{k}"] for k in range(n)])
+    return FittedCluster(part["genes"], features, [part[f"weight_{k}"] for k in range(n)], int(part["seed"]))
 
 
 def _rows(cells, index: np.ndarray):

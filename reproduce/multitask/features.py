@@ -97,14 +97,14 @@ def learn_features(
     activities : pair of ndarray (n_tissues, n_factors, n_genes), or None
         Mean and sum; None: the expression is the only feature.
     factors : ndarray of str, optional
-        For messages.
+        For the message.
 
     Raises
     ------
     ConfigError
         For activities of a single tissue, in which they say nothing.
     DataFormatError
-        For a factor whose expression does not vary over the training cells.
+        If no factor's expression varies over the training cells. Single ones that do not are inert: slopes of 0.
     """
     if activities is not None and (used.any(axis=1) @ (tissues[:, None] == np.arange(n_tissues)) > 0).sum() < 2:
         raise ConfigError(
@@ -112,33 +112,34 @@ def learn_features(
             "nothing of them is left after standardising. Train cells of several tissues together, or give "
             'features="expression".'
         )
-    centre, scale = _scaling(expression[used.any(axis=1)], factors)
-    scaled = ((expression - centre) / scale).astype(float)
+    centre, scale, flat = _scaling(expression[used.any(axis=1)], factors)
+    scaled, spread = ((expression - centre) / scale).astype(float), np.where(flat, 0.0, scale)
     sizes, sums, squares = _moments(scaled, used, tissues, n_tissues)
     n_genes, n_factors = used.shape[1], expression.shape[1]
-    # the expression as it is: scale · scaled + centre
+    # the expression as it is: spread · scaled + centre; of a factor that does not vary nothing is learned (slope 0)
     ones, zeros = np.ones((n_genes, n_tissues, n_factors)), np.zeros((n_genes, n_tissues, n_factors))
-    lines = [(ones * scale, ones * centre)]
+    lines = [(ones * spread, ones * centre)]
     if activities is not None:
         mean, total = (np.moveaxis(np.asarray(values, float), 2, 0) for values in activities)
         lines += [(zeros, mean), (zeros, total)]
-        lines += [(values * scale, values * centre) for values in (mean, total)]
+        lines += [(values * spread, values * centre) for values in (mean, total)]
     columns = [_standardised(slope, offset, sizes, sums, squares) for slope, offset in lines]
     slopes, offsets = (np.stack(parts, axis=-1).astype(np.float32) for parts in zip(*columns, strict=True))
     return Features(slopes, offsets, centre.astype(np.float32), scale.astype(np.float32))
 
 
-def _scaling(expression: np.ndarray, factors: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _scaling(expression: np.ndarray, factors: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means, standard deviations (1 where there is none), and which factors do not vary."""
     values = np.asarray(expression, float)
     centre, scale = values.mean(axis=0), values.std(axis=0)
-    flat = np.flatnonzero(scale <= _FLAT * np.maximum(np.abs(values).max(axis=0), 1e-30))
-    if flat.size:
-        first = str(factors[flat[0]]) if factors is not None else f"{flat[0]} (from 0)"
+    flat = scale <= _FLAT * np.maximum(np.abs(values).max(axis=0), 1e-30)
+    if flat.all():
+        first = str(factors[0]) if factors is not None else "0 (from 0)"
         raise DataFormatError(
-            f"The expression of factor {first} is the same in all training cells ({flat.size} such factors); leave "
-            "such factors out."
+            f"The expression of factor {first} is the same in all training cells, and so it is for all {len(flat)} "
+            "factors; give factors that vary."
         )
-    return centre, scale
+    return centre, np.where(flat, 1.0, scale), flat
 
 
 def _moments(scaled, used, tissues, n_tissues) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

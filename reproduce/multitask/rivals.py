@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LassoCV, RidgeCV
+from sklearn.model_selection import KFold
 
 from reproduce.multitask.data import VelocityData
 from reproduce.multitask.features import Features, learn_features
@@ -78,8 +79,13 @@ def _importance(model, lines: Features, gene: int, codes: np.ndarray) -> np.ndar
     return np.abs(by_tissue)[codes].mean(axis=0)
 
 
+def _folds(seed: int) -> KFold:
+    """Shuffled, since cells come sorted by tissue and each tissue would be a fold."""
+    return KFold(_FOLDS, shuffle=True, random_state=seed)
+
+
 _REGRESSIONS = {
-    "lasso": lambda seed: LassoCV(alphas=20, eps=1e-2, cv=_FOLDS, max_iter=2000, random_state=seed),
+    "lasso": lambda seed: LassoCV(alphas=20, eps=1e-2, cv=_folds(seed), max_iter=2000, random_state=seed),
     "ridge": lambda seed: RidgeCV(alphas=_ALPHAS),
     "forest": lambda seed: RandomForestRegressor(100, min_samples_leaf=3, max_features=1 / 3, random_state=seed),
 }

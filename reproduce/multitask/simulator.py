@@ -18,8 +18,9 @@ have the solution
 so the sign of a velocity says whether a gene is being turned up, and its size depends on an age that no factor tells.
 `noise` adds a normal error, in standard deviations of the velocity itself.
 
-**Activities.** Mean activity is the openness a where a factor regulates, with noise, and rare false bindings elsewhere;
-summed activity is it times a number of sites. Both as log2(1 + x).
+**Activities.** Mean activity is the openness a where a factor regulates, with noise. Binding is not regulation: for
+half of the other factors it is as large, to no effect. Summed activity is it times a number of sites. Both as
+log2(1 + x).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from reproduce.multitask.data import VelocityData
 #: Programmes that factors' expression has in common.
 _N_LATENT = 8
 #: Chance that a factor which does not regulate a gene is found bound to it.
-_FALSE_BINDING = 0.05
+_FALSE_BINDING = 0.5
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 | name | what |
 | --- | --- |
-| `dentate_dynamical` | 100 cells of mouse dentate gyrus with scVelo's dynamical velocities of 103 genes |
+| `dentate_dynamical` | 100 cells of mouse dentate gyrus with scVelo's dynamical velocities; factors are no targets |
 | `dentate_counts` | 100 other cells, spliced and unspliced counts; velocities by the steady-state model here |
 | a folder | the tables of `reproduce.multitask.layout` |
 | an .h5ad | an AnnData with a layer `velocity`, as scVelo writes it, and `var["factor"]` |
@@ -64,7 +64,7 @@ def steady_state_velocity(spliced: np.ndarray, unspliced: np.ndarray) -> np.ndar
     """u − γ s, γ the slope through the origin of u on s in the cells with the fewest and the most s + u of a gene.
 
     The steady-state model (La Manno et al. 2018), without pooling cells with their neighbours: pooled velocities of a
-    test cell would be made of training cells.
+    test cell would be made of training cells. γ itself is one number a gene, found from all cells, test cells too.
 
     Parameters
     ----------
@@ -106,11 +106,15 @@ def _read_dynamical() -> AnnData:
     if list(expression.index) != list(velocity.index):
         raise DataFormatError("dentategyrus100b: velocities and expression are not of the same cells in one order.")
     names = expression.columns
+    is_factor = names.isin(_mouse_factors())
+    velocity = velocity.reindex(columns=names).to_numpy(np.float32)
+    # a velocity is computed from the gene's own expression, which as a factor's would predict it
+    velocity[:, is_factor] = np.nan
     return AnnData(
         expression.to_numpy(np.float32),
         pd.DataFrame(index=expression.index.astype(str)),
-        pd.DataFrame({"factor": names.isin(_mouse_factors())}, names.astype(str)),
-        layers={"velocity": velocity.reindex(columns=names).to_numpy(np.float32)},
+        pd.DataFrame({"factor": is_factor}, names.astype(str)),
+        layers={"velocity": velocity},
         uns={"source": "mouse dentate gyrus, 100 cells, scVelo's dynamical velocities"},
     )
 
@@ -138,7 +142,9 @@ def _read_counts() -> AnnData:
         pd.DataFrame(index=cells.to_numpy()),
         pd.DataFrame({"factor": is_factor[chosen]}, genes[chosen].to_numpy()),
         layers={"velocity": velocity.astype(np.float32)},
-        uns={"source": "mouse dentate gyrus, 100 cells, steady-state velocities of raw counts"},
+        uns={
+            "source": "mouse dentate gyrus, 100 cells, steady-state velocities of raw counts (γ found from all cells)"
+        },
     )
 
 

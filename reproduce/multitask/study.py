@@ -27,11 +27,14 @@ NETWORKS = {
     "trace_norm": {"start": "common"},
     "trace_norm_own": {"start": "own"},
     "single_task": {"start": "own", "penalty": 0.0},
+    "single_task_common": {"start": "common", "penalty": 0.0},
     "shared_hidden": {"start": "common", "penalty": 0.0, "shared": "hidden"},
     "shared": {"start": "common", "penalty": 0.0, "shared": "everything"},
 }
 RIVALS = ("lasso", "ridge", "forest")
-METHODS = (*NETWORKS, *RIVALS)
+#: Learns nothing: ranks factors by their mean activity at the gene, what any method is told of regulation beforehand.
+HINT = "activity"
+METHODS = (*NETWORKS, *RIVALS, HINT)
 #: Share of simulated cells that are scored: cells cost nothing, so more than `TEST_FRACTION`.
 SIMULATED_TEST_FRACTION = 0.5
 #: Share of training cells by which networks choose their settings.
@@ -46,6 +49,7 @@ def comparison_runs(
     cells_per_gene: Iterable[int],
     settings: Mapping[str, Sequence[Mapping[str, float]]],
     simulations: Iterable[Mapping[str, object]] | None = None,
+    first_seed: int = 0,
     **training: object,
 ) -> list[Run]:
     """Every method for every simulation (or the one set of real cells), number of cells a gene, and seed.
@@ -62,6 +66,7 @@ def comparison_runs(
         For each network the settings to choose among.
     simulations : iterable of mappings, optional
         Parameters of `Simulation`; None: the runs get real cells.
+    first_seed : int, default 0
     **training
         `n_steps`, `batch_size`, `learning_rate`, `genes_per_cluster`, `features`.
 
@@ -75,6 +80,8 @@ def comparison_runs(
         raise ConfigError(f"Unknown method {unknown[0]!r}; known are {', '.join(METHODS)}.")
     if absent := [name for name in methods if name in NETWORKS and not settings.get(name)]:
         raise ConfigError(f"No settings for {absent[0]!r}; give one at least.")
+    if HINT in methods and simulations is None:
+        raise ConfigError(f"{HINT!r} is scored by known regulation only; leave it out for real cells.")
     drawn = [None] if simulations is None else [dict(simulation) for simulation in simulations]
     return [
         Run(
@@ -91,7 +98,7 @@ def comparison_runs(
         for simulation in drawn
         for n_cells in cells_per_gene
         for method in methods
-        for seed in range(n_seeds)
+        for seed in range(first_seed, first_seed + n_seeds)
     ]
 
 
@@ -153,8 +160,8 @@ def score_rows(
 ) -> pd.DataFrame:
     """R² of each gene, overall (tissue "") and within tissues, and for simulated cells the precision of the first k.
 
-    R² refers to the training cells' mean velocity, within a tissue to theirs there: a method that only knows tissues
-    apart gets 0 within each.
+    R² refers to the mean velocity of all training cells, also those that are not in a gene's sample; within a tissue to
+    theirs there. With "precision" comes "chance" (k 0): the share of factors that regulate a gene.
 
     Returns
     -------
@@ -162,22 +169,26 @@ def score_rows(
         Columns method, relatedness, cells_per_gene, seed, metric, gene, tissue, k, value, ceiling (R² of the velocity
         without noise), setting, seconds.
     """
-    train, test = divided(data, simulation, cells_per_gene, seed)
-    if method in RIVALS:
-        chosen, model = {}, PerGene(method, features=features, random_state=seed).fit(train)
-    else:
-        shared = NETWORKS[method] | {"features": features, "random_state": seed}
-        chosen = _chosen(train, settings, seed, shared, training)
-        model = _network(train, shared | chosen, **training)
-    rows = _r2_rows(train, test, model.predict(test))
-    if train.simulated:
-        rows = pd.concat([rows, _precision_rows(model.importances_, train)], ignore_index=True)
-    history = getattr(model, "histories_", None)
+    train, test, known = divided(data, simulation, cells_per_gene, seed)
     about = {
         "method": method,
         "relatedness": np.nan if simulation is None else Simulation(**simulation).relatedness,
         "cells_per_gene": cells_per_gene,
         "seed": seed,
+    }
+    if method == HINT:
+        return _precision_rows(train.activities[0].mean(axis=0).T, train).assign(**about, setting="", epochs=0)
+    if method in RIVALS:
+        chosen, model = {}, PerGene(method, features=features, random_state=seed).fit(train)
+    else:
+        shared = NETWORKS[method] | {"features": features, "random_state": seed}
+        chosen = _chosen(train, settings, seed, shared, training)
+        model = trained(train, shared | chosen, **training)
+    rows = r2_rows(known, test, model.predict(test))
+    if train.simulated:
+        rows = pd.concat([rows, _precision_rows(model.importances_, train)], ignore_index=True)
+    history = getattr(model, "histories_", None)
+    about |= {
         "setting": " ".join(f"{name}={value:g}" for name, value in chosen.items()),
         "epochs": 0 if history is None else len(history[0]),
     }
@@ -185,14 +196,18 @@ def score_rows(
 
 
 def sweep_runs(
-    penalties: Iterable[float], n_seeds: int, simulations: Iterable[Mapping[str, object]], **training: object
+    penalties: Iterable[float],
+    n_seeds: int,
+    simulations: Iterable[Mapping[str, object]],
+    first_seed: int = 0,
+    **training: object,
 ) -> list[Run]:
     """The trace norm with each penalty λ, all else equal: R² and the spectrum of the stacked weights."""
     return [
         Run(sweep_rows, {"penalty": penalty, "seed": seed, "simulation": dict(simulation), **training})
         for simulation in simulations
         for penalty in penalties
-        for seed in range(n_seeds)
+        for seed in range(first_seed, first_seed + n_seeds)
     ]
 
 
@@ -200,13 +215,14 @@ def sweep_rows(
     *, penalty: float, seed: int, simulation: Mapping[str, object], cells_per_gene: int, l1: float, **training: object
 ) -> pd.DataFrame:
     """Mean R² (metric "r2"), and singular values of the first hidden layer and of the regulation simulated, by rank k,
-    each in relation to the root of the sum of their squares (metrics "spectrum" and "true_spectrum").
+    each in relation to the root of the sum of their squares (metrics "true_spectrum" and "spectrum", the latter of the
+    weights less those that training started from).
     """
-    train, test = divided(None, simulation, cells_per_gene, seed)
-    model = _network(train, NETWORKS["trace_norm"] | {"penalty": penalty, "l1": l1, "random_state": seed}, **training)
-    rows = _r2_rows(train, test, model.predict(test))
+    train, test, known = divided(None, simulation, cells_per_gene, seed)
+    model = trained(train, NETWORKS["trace_norm"] | {"penalty": penalty, "l1": l1, "random_state": seed}, **training)
+    rows = r2_rows(known, test, model.predict(test))
     found = {
-        "spectrum": model.singular_values(1)[0],
+        "spectrum": model.singular_values(1, since_start=True)[0],
         "true_spectrum": np.linalg.svd(train.regulation, compute_uv=False),
     }
     tables = [pd.DataFrame({"metric": ["r2"], "k": 0, "value": rows.loc[rows["tissue"] == "", "value"].mean()})]
@@ -222,8 +238,8 @@ def sweep_rows(
 
 def divided(
     data: VelocityData | None, simulation: Mapping[str, object] | None, cells_per_gene: int, seed: int
-) -> tuple[VelocityData, VelocityData]:
-    """Training and test cells of a replicate; training velocities are sampled gene by gene.
+) -> tuple[VelocityData, VelocityData, VelocityData]:
+    """Training cells with velocities sampled gene by gene, test cells, and the training cells with all velocities.
 
     Raises
     ------
@@ -237,8 +253,8 @@ def divided(
     train, test = divide(data, seed, SIMULATED_TEST_FRACTION if data.simulated else TEST_FRACTION)
     if cells_per_gene > len(train) and data.simulated:
         raise ConfigError(f"{cells_per_gene} cells a gene are asked for, {len(train)} are simulated for training.")
-    velocity = sample_velocities(data.velocity[train], cells_per_gene, seed)
-    return replace(data.rows(train), velocity=velocity), data.rows(test)
+    known = data.rows(train)
+    return replace(known, velocity=sample_velocities(known.velocity, cells_per_gene, seed)), data.rows(test), known
 
 
 def _chosen(train, settings, seed, shared, training) -> dict[str, float]:
@@ -250,12 +266,12 @@ def _chosen(train, settings, seed, shared, training) -> dict[str, float]:
     scale = np.nanvar(fitted.velocity, axis=0)
     errors = []
     for setting in settings:
-        squares = (_network(fitted, shared | dict(setting), **training).predict(rest) - rest.velocity) ** 2
+        squares = (trained(fitted, shared | dict(setting), **training).predict(rest) - rest.velocity) ** 2
         errors.append(np.nanmean(squares / scale))
     return dict(settings[int(np.argmin(errors))])
 
 
-def _network(
+def trained(
     train: VelocityData,
     parameters: Mapping[str, object],
     *,
@@ -272,19 +288,26 @@ def _network(
     return MultitaskVelocity(**parameters, **settings).fit(train)
 
 
-def _r2_rows(train: VelocityData, test: VelocityData, predicted: np.ndarray) -> pd.DataFrame:
+def r2_rows(known: VelocityData, test: VelocityData, predicted: np.ndarray) -> pd.DataFrame:
+    """R² of each gene over all test cells and within tissues, in reference to the mean of the `known` training cells.
+
+    Returns
+    -------
+    DataFrame
+        Columns metric ("r2"), gene, tissue, k (0), value, ceiling.
+    """
     tissues = {"": np.ones(len(test.cells), bool)}
     if len(test.tissue_names) > 1:
         tissues |= {name: test.tissues == k for k, name in enumerate(test.tissue_names)}
-    overall, parts = np.nanmean(train.velocity, axis=0), []
+    overall, parts = np.nanmean(known.velocity, axis=0), []
     for name, here in tissues.items():
         reference = overall
         if name:
-            there = train.velocity[train.tissues == list(train.tissue_names).index(name)]
-            known = np.isfinite(there)
-            # the overall mean where the sample has no cell of the tissue
-            sums = np.where(known, there, 0.0).sum(axis=0)
-            reference = np.where(known.any(axis=0), sums / np.maximum(known.sum(axis=0), 1), overall)
+            there = known.velocity[known.tissues == list(known.tissue_names).index(name)]
+            finite = np.isfinite(there)
+            # the overall mean where the gene has no velocity in the tissue
+            sums = np.where(finite, there, 0.0).sum(axis=0)
+            reference = np.where(finite.any(axis=0), sums / np.maximum(finite.sum(axis=0), 1), overall)
         truth = test.velocity[here].astype(float)
         total = np.nansum((truth - reference) ** 2, axis=0)
         values = {"value": 1.0 - np.nansum((predicted[here] - truth) ** 2, axis=0) / total, "ceiling": np.nan}
@@ -299,4 +322,6 @@ def _precision_rows(importances: np.ndarray, data: VelocityData) -> pd.DataFrame
     order = np.argsort(-importances, axis=1, kind="stable")[:, :_LARGEST_K]
     hits = np.take_along_axis(data.regulation.T != 0, order, axis=1)
     k = np.arange(1, order.shape[1] + 1)
-    return pd.DataFrame({"metric": "precision", "gene": "", "tissue": "", "k": k, "value": hits.cumsum(1).mean(0) / k})
+    found = pd.DataFrame({"metric": "precision", "k": k, "value": hits.cumsum(1).mean(0) / k})
+    chance = pd.DataFrame({"metric": ["chance"], "k": [0], "value": [(data.regulation != 0).mean()]})
+    return pd.concat([found, chance], ignore_index=True).assign(gene="", tissue="")

@@ -119,8 +119,8 @@ class Trainer:
         FloatingPointError
             When training diverges.
         """
-        start, order = np.random.SeedSequence(seed).generate_state(2)
-        self.network.set_stacked(starting_weights(self.layout, int(start), settings.start))
+        order = np.random.SeedSequence(seed).generate_state(2)[1]
+        self.network.set_stacked(weights_before(self.layout, seed, settings.start))
         for variable, value in zip(self.optimizer.variables, self._optimizer_start, strict=True):
             variable.assign(value)
         self.optimizer.learning_rate.assign(settings.learning_rate)
@@ -226,6 +226,11 @@ class Trainer:
             tape.watch(shown)
             total = tf.reduce_sum(self.network(shown, where, slopes, offsets))
         return tf.reduce_sum(tf.abs(tape.gradient(total, shown)), axis=1)
+
+
+def weights_before(layout: Layout, seed: int, start: str) -> list[np.ndarray]:
+    """The weights from which `Trainer.fit` starts with a seed, as of `starting_weights`."""
+    return starting_weights(layout, int(np.random.SeedSequence(seed).generate_state(2)[0]), start)
 
 
 def epoch_rows(rows_of: list[np.ndarray], batch_size: int, draws: np.random.Generator) -> np.ndarray:

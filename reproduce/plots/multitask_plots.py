@@ -16,13 +16,15 @@ METHOD_COLOURS = {
     "trace_norm": "#D55E00",
     "trace_norm_own": "#E69F00",
     "single_task": "#0072B2",
+    "single_task_common": "#332288",
     "shared_hidden": "#CC79A7",
     "shared": "#7A3200",
     "lasso": "#009E73",
     "ridge": "#56B4E9",
     "forest": "#827B12",
+    "activity": "#000000",
 }
-_MARKERS = dict(zip(METHOD_COLOURS, "os^DvXhP", strict=True))
+_MARKERS = dict(zip(METHOD_COLOURS, "os^<DvXhP*", strict=True))
 _RELATED = ("#D55E00", "#009E73", "#0072B2")
 _GREY = "#777777"
 #: Scores further down are drawn at the edge, as arrows; intervals end there, and at 1.

@@ -17,12 +17,15 @@ METHODS = {
     "trace_norm": "trace norm",
     "trace_norm_own": "trace norm, own starts",
     "single_task": "single-task networks",
+    "single_task_common": "single-task, common start",
     "shared_hidden": "shared hidden layers",
     "shared": "one network for all",
     "lasso": "lasso",
     "ridge": "ridge",
     "forest": "random forest",
+    "activity": "activity alone",
 }
+CLUSTERS = {"found": "clusters found", "true": "modules as simulated", "one": "all genes together"}
 #: Test over training cells of real data, which the corrected t needs.
 OVERLAP = TEST_FRACTION / (1.0 - TEST_FRACTION)
 _CELL = ["relatedness", "cells_per_gene"]
@@ -267,6 +270,54 @@ def say_precision(table: pd.DataFrame, k: int) -> str:
     return " ".join(words)
 
 
+# --- clusters ---
+
+
+def cluster_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean R², its paired difference to the modules as simulated, and the adjusted Rand index, with intervals."""
+    records = []
+    for n_cells, group in rows.groupby("cells_per_gene", sort=False):
+        wide = group[group["metric"] == "r2"].pivot(index="seed", columns="clusters", values="value")
+        rand = group.loc[group["metric"] == "rand", "value"]
+        for name in CLUSTERS:
+            less = {f"{end}_less": value for end, value in _interval(wide[name] - wide["true"]).items()}
+            agreement = {f"{end}_rand": value for end, value in _interval(rand).items()} if name == "found" else {}
+            about = {"cells_per_gene": n_cells, "clusters": name, "label": CLUSTERS[name]}
+            records.append(about | _interval(wide[name]) | less | agreement)
+    return pd.DataFrame(records)
+
+
+def show_clusters(table: pd.DataFrame) -> pd.DataFrame:
+    """As texts."""
+    return pd.DataFrame({
+        "cells a gene": table["cells_per_gene"],
+        "trained together": table["label"],
+        "R²": _texts(table, ""),
+        "less modules as simulated": [
+            "–" if name == "true" else text for name, text in zip(table["clusters"], _texts(table, "_less", "+"))
+        ],
+        "adjusted Rand index": [
+            "–" if np.isnan(mean) else text for mean, text in zip(table["mean_rand"], _texts(table, "_rand"))
+        ],
+        "seeds": table["n_seeds"],
+    })  # fmt: skip
+
+
+def say_clusters(table: pd.DataFrame) -> str:
+    """Whether velocities tell modules, and what knowing them is worth."""
+    words = []
+    for n_cells, group in table.groupby("cells_per_gene", sort=False):
+        rows = group.set_index("clusters")
+        rand = _text(*rows.loc["found", ["mean_rand", "low_rand", "high_rand"]])
+        parts = [f"{CLUSTERS[name]} {_text(*rows.loc[name, ['mean_less', 'low_less', 'high_less']], '+')}"
+                 for name in ("found", "one")]  # fmt: skip
+        words.append(
+            f"With {n_cells} cells a gene, clusters found agree with the modules by an adjusted Rand index of {rand} "
+            f"(1: the same; 0: chance). R² less that of the modules as simulated: {_and(parts)}."
+        )
+    return " ".join(words)
+
+
 # --- real cells ---
 
 
@@ -310,6 +361,11 @@ def _two_sided(values: pd.Series, ratio: float) -> float:
 def _text(mean: float, low: float, high: float, sign: str = "") -> str:
     interval = f" [{low:{sign}.3f},\u00a0{high:{sign}.3f}]" if np.isfinite(low) else ""
     return f"{mean:{sign}.3f}{interval}"
+
+
+def _texts(table: pd.DataFrame, ending: str, sign: str = "") -> list[str]:
+    columns = [f"{name}{ending}" for name in ("mean", "low", "high")]
+    return [_text(*row, sign) for row in table[columns].itertuples(index=False, name=None)]
 
 
 def _judged(row: pd.Series) -> str:
