@@ -281,7 +281,7 @@ def _say_novelty(table: pd.DataFrame) -> str:
     if copies:
         said.append(
             "Samples that lie much nearer to training samples than new real ones do, and more often nearer to a "
-            f"training than to a test sample, so that single patients show through: {'; '.join(copies)}."
+            f"training than to a test sample, so that single patients may show through: {'; '.join(copies)}."
         )
     if narrow:
         said.append(

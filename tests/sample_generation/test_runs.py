@@ -91,7 +91,7 @@ def test_no_winner_is_named_where_divisions_disagree():
     assert "not surely" in said and "and surely before" not in said
 
 
-@pytest.mark.parametrize(("closer", "word"), [(0.9, "single patients show through"), (0.5, "too narrow")])
+@pytest.mark.parametrize(("closer", "word"), [(0.9, "single patients may show through"), (0.5, "too narrow")])
 def test_only_samples_that_prefer_training_samples_are_said_to_copy(closer, word):
     rows = pd.DataFrame({"seed": range(4), "method": "smote"}).assign(**dict.fromkeys(tables.SCORES, 0.5))
     rows = rows.assign(balanced_accuracy=0.5, perfect_coverage=0.97)
