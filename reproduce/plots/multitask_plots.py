@@ -112,7 +112,7 @@ def learning_curves(table: pd.DataFrame) -> Figure:
 
 
 def sweep_panels(table: pd.DataFrame, spectra: pd.DataFrame) -> Figure:
-    """R² by penalty, then the spectra of the first hidden layer for each relatedness with the regulation simulated."""
+    """R² by penalty, then for each relatedness spectra of the first hidden layer's movement and of the regulation."""
     levels = list(table["relatedness"].unique())
     fig, axes = new_figure(1 + len(levels), width=3.8, height=3.6)
     penalties = sorted(table["penalty"].unique())
@@ -133,7 +133,9 @@ def sweep_panels(table: pd.DataFrame, spectra: pd.DataFrame) -> Figure:
             ax.plot(found["k"], found["value"], "o-", ms=3, lw=1.2, color=shade, label=f"λ = {penalty:g}")
         truth = part[part["metric"] == "true_spectrum"].groupby("k")["value"].mean()
         ax.plot(truth.index, truth, "k--", lw=1.2, label="regulation simulated")
-        ax.set(xlabel="rank", ylabel="singular value, relative", title=f"Spectrum, relatedness {related:g}")
+        ax.set(
+            xlabel="rank", ylabel="singular value, relative", title=f"Weights since the start, relatedness {related:g}"
+        )
         ax.set_ylim(0.0, 1.05)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[-1].legend(fontsize=8)
@@ -153,6 +155,7 @@ def precision_curves(table: pd.DataFrame) -> Figure:
             )
             ax.fill_between(part["k"], part["low"], part["high"], color=colour, alpha=0.08, lw=0)
         ax.set(xlabel="most important factors of a gene, k", title=_titled("relatedness", value), ylim=(0, 1.02))
+        ax.axhline(group["chance"].mean(), color=_GREY, lw=0.9, ls=":", label="random order")
     axes[0][0].set_ylabel("share that regulates the gene")
     _legend_below(fig, axes[0][0], 4)
     return fig
