@@ -42,8 +42,20 @@ def test_activities_of_one_tissue_say_nothing_and_are_refused(drawn):
     expression, used, tissues, activities = drawn
     with pytest.raises(ConfigError, match="Within one tissue"):
         learn_features(expression, used, np.zeros_like(tissues), 3, activities)
+
+
+def test_a_factor_flat_in_training_is_inert_and_all_flat_is_an_error(drawn):
+    expression, used, tissues, activities = drawn
     expression[:, 3] = 1.5
-    with pytest.raises(DataFormatError, match="factor d is the same"):
+    features = learn_features(expression, used, tissues, 3, activities)
+    moved = expression.copy()
+    moved[:, 3] += np.arange(50)
+    assert not features.slopes[:, :, 3].any() and features.slopes[:, :, 2].any()
+    for gene in range(4):
+        seen = [features.of_gene(gene, features.scaled(values), tissues) for values in (expression, moved)]
+        np.testing.assert_array_equal(*seen)
+    expression[:] = 1.5
+    with pytest.raises(DataFormatError, match="factor a is the same"):
         learn_features(expression, used, tissues, 3, None, np.array(list("abcdef")))
 
 

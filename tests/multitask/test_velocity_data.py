@@ -180,5 +180,6 @@ def test_dentate_gyrus_is_read(test_data, monkeypatch):
     for name in names:
         found = load_velocities(name)
         assert len(found.cells) == 100 and len(found.factors) >= 10 and np.isfinite(found.velocity).any(axis=0).all()
+        assert not set(found.genes) & set(found.factors)
     with pytest.raises(ConfigError, match="Unknown velocities 'liver'"):
         load_velocities("liver")
