@@ -232,7 +232,7 @@ def test_rows_tables_words_and_figures():
     ahead = (mean["trace_norm"] - mean["single_task_common"]).unstack("relatedness")
     assert gains["mean"].to_numpy() == pytest.approx((ahead[1.0] - ahead[0.0]).to_numpy())
     genes, precision = (f(rows, 20) for f in (multitask_tables.gene_table, multitask_checks.precision_table))
-    assert "%" in multitask_tables.say_genes(genes) and len(multitask_checks.show_precision(precision, 2)) == 4
+    assert "%" in multitask_tables.say_genes(genes) and len(multitask_checks.show_precision(precision, 2)) == 5
     regulators = multitask_checks.precision_contrasts(rows, 20, 2)
     assert set(regulators["method"]) == {"single_task_common", "ridge", "activity"}
     assert "less activity alone" in multitask_checks.say_precision(precision, regulators, 2)
