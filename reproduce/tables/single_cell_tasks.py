@@ -108,9 +108,10 @@ def say_rates(table: pd.DataFrame) -> str:
     done = table[~table["parametrisation"].isin([name for name in lost if len(lost[name])])]
     if len(done):
         off = np.exp(np.log(done["last_ratio"]).abs()).groupby(done["parametrisation"], sort=False).max()
+        near, far = list(off[off <= NEAR].index), list(off[off > NEAR].index)
         words.append(
             f"In the last epoch the sum of rates is within a factor of {NEAR:g} of that of the counts, in every run, "
-            f"with {_listed(list(off[off <= NEAR].index))}; not with {_listed(list(off[off > NEAR].index))}."
+            f"with {_listed(near) if far else 'every form'}{f'; not with {_listed(far)}' if far else ''}."
         )
         ends = done.groupby("parametrisation", sort=False)["composition"].mean()
         words.append(
