@@ -111,7 +111,7 @@ def say_rates(table: pd.DataFrame) -> str:
         near, far = list(off[off <= NEAR].index), list(off[off > NEAR].index)
         words.append(
             f"In the last epoch the sum of rates is within a factor of {NEAR:g} of that of the counts, in every run, "
-            f"with {_listed(near) if far else 'every form'}{f'; not with {_listed(far)}' if far else ''}."
+            f"with {_listed(near)}{f'; not with {_listed(far)}' if far else ''}."
         )
         ends = done.groupby("parametrisation", sort=False)["composition"].mean()
         words.append(
