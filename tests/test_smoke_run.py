@@ -30,7 +30,9 @@ def test_each_notebook_leaves_its_figures_in_both_formats(run):
     build, outcomes = run
     for outcome in outcomes:
         # a notebook that may run on several data sets names its figures after them
-        png, svg = ({path.stem for path in (build / "figures").glob(f"{outcome.name}*.{end}")} for end in ("png", "svg"))
+        png, svg = (
+            {path.stem for path in (build / "figures").glob(f"{outcome.name}*.{end}")} for end in ("png", "svg")
+        )
         assert png and png == svg
 
 
