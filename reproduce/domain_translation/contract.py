@@ -7,11 +7,8 @@ space; what a user can get wrong is caught here once.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -19,10 +16,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from reproduce.errors import ConfigError, DataFormatError
-from reproduce.files import atomic_path
+from reproduce.saved_estimators import SavedEstimator
 
-#: How a saved translator says what it is.
-_FORM = "reproduce domain translator, 2"
 _ROLES = ("source", "target")
 #: Fewest pairs that anything is learnt from.
 LEAST_PAIRS = 4
@@ -131,7 +126,7 @@ def as_values(X: pd.DataFrame | np.ndarray, role: str) -> np.ndarray:
     return values
 
 
-class Translator(BaseEstimator):
+class Translator(SavedEstimator, BaseEstimator):
     """Learns one layer of a sample from another; base of all methods.
 
     Layers are arrays or DataFrames (n_samples, n_features). Two DataFrames must name the same samples in the same
@@ -143,6 +138,7 @@ class Translator(BaseEstimator):
     source_, target_ : LayerScale
     """
 
+    saved_form = "reproduce domain translator, 3"
     #: Whether one fit gives `translate_back` as well.
     both_ways = False
     #: Whether `fit` takes `unpaired_source` and `unpaired_target`.
@@ -185,64 +181,22 @@ class Translator(BaseEstimator):
         check_is_fitted(self)
         return self.target_.restored(self._translate(self.source_.standardised(source)), source)
 
-    def save(self, path: str | Path) -> Path:
-        """Write the fitted translator as one .npz of arrays and JSON: reading it executes nothing.
-
-        Parameters
-        ----------
-        path : path-like
-            Ends in .npz.
-
-        Raises
-        ------
-        ConfigError
-            For another ending, or a `random_state` that JSON cannot hold.
-        """
-        check_is_fitted(self)
-        path, parameters = _npz(path), self.get_params()
-        if not isinstance(parameters.get("random_state"), (int, type(None))):
-            raise ConfigError("random_state is a generator, which cannot be saved; give a whole number.")
-        about = {"form": _FORM, "kind": type(self).__name__, "parameters": parameters, "state": self._state_in_words()}
+    def _saved(self):
         arrays = {f"state_{name}": values for name, values in self._state().items()}
         for role in _ROLES:
             layer: LayerScale = getattr(self, f"{role}_")
             arrays |= {f"{role}_center": layer.center, f"{role}_scale": layer.scale}
             if layer.names is not None:
                 arrays[f"{role}_names"] = layer.names.astype(str)
-        with atomic_path(path) as temporary:
-            np.savez_compressed(temporary, about=np.array(json.dumps(about)), **arrays)
-        return path
+        return self._state_in_words(), arrays
 
-    @classmethod
-    def load(cls, path: str | Path) -> Translator:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        DataFormatError
-            For another file, an incomplete one, or another kind of translator.
-        """
-        path = _npz(path)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                about = json.loads(str(file["about"]))
-                arrays = {name: file[name] for name in file.files if name != "about"}
-            if about["form"] != _FORM or about["kind"] != cls.__name__:
-                raise DataFormatError(f"{path} holds {about['kind']!r} in the form {about['form']!r}; load that.")
-            parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in about["parameters"].items()}
-            fitted = cls(**parameters)
-            for role in _ROLES:
-                names = arrays.get(f"{role}_names")
-                names = None if names is None else names.astype(object)
-                layer = LayerScale(role, names, arrays[f"{role}_center"], arrays[f"{role}_scale"])
-                setattr(fitted, f"{role}_", layer)
-            state = {n.removeprefix("state_"): values for n, values in arrays.items() if n.startswith("state_")}
-            fitted._restore(state, about["state"])
-        except DataFormatError:
-            raise
-        except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
-            raise DataFormatError(f"{path} is no saved translator ({error}); save it again.") from error
-        return fitted
+    def _take_back(self, words, arrays):
+        for role in _ROLES:
+            names = arrays.get(f"{role}_names")
+            names = None if names is None else names.astype(object)
+            setattr(self, f"{role}_", LayerScale(role, names, arrays[f"{role}_center"], arrays[f"{role}_scale"]))
+        state = {n.removeprefix("state_"): values for n, values in arrays.items() if n.startswith("state_")}
+        self._restore(state, words)
 
     def _begin(self, source, target, clusters: Sequence | None) -> None:
         self._check_parameters()
@@ -301,13 +255,6 @@ def check_pairs(source, target) -> None:
                 f"Row {row} (from 0) is sample {source.index[row]!r} in the source layer and {target.index[row]!r} in "
                 "the target layer; give both the same samples in the same order."
             )
-
-
-def _npz(path: str | Path) -> Path:
-    path = Path(path)
-    if path.suffix != ".npz":
-        raise ConfigError(f"{path} must end in .npz.")
-    return path
 
 
 def check_grid(name: str, values: object, *, least: float) -> None:

@@ -23,12 +23,8 @@ import keras
 import tensorflow as tf
 
 from reproduce.domain_translation.likelihoods import law_of
+from reproduce.models.autoencoding import DenseStack, mean_and_log_variance, normal_divergence
 from reproduce.models.layers import bits_below
-from reproduce.single_cell.likelihoods import normal_divergence
-from reproduce.single_cell.networks import DenseStack
-
-#: Bounds on the logarithm of a posterior's variance.
-LOG_VARIANCE = (-10.0, 10.0)
 
 
 @dataclass(frozen=True)
@@ -106,8 +102,7 @@ class LayerCoder(keras.layers.Layer):
 
     def encode(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean and log variance of the posterior, each (n_samples, latent_size)."""
-        mean, log_variance = tf.split(self.posterior(self.encoder(x)), 2, axis=-1)
-        return mean, tf.clip_by_value(log_variance, *LOG_VARIANCE)
+        return mean_and_log_variance(self.posterior(self.encoder(x)))
 
     def decode(self, z: tf.Tensor) -> tf.Tensor:
         """Outputs of the law (n_samples, n_features)."""

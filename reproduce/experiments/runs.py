@@ -14,11 +14,12 @@ from typing import Protocol
 
 import pandas as pd
 
+from reproduce.errors import DataFormatError
 from reproduce.experiments.provenance import code_fingerprint
 from reproduce.experiments.workers import in_workers
 from reproduce.files import write_table
 
-IDENTITY = "run_id"
+IDENTITY, CODE = "run_id", "code"
 #: How runs are kept and handed out changes no number.
 _ASIDE = frozenset({"reproduce.experiments.runs", "reproduce.experiments.workers", "reproduce.machine"})
 
@@ -46,10 +47,13 @@ class Run:
     arguments: Mapping[str, object]
 
     def run_id(self, of_data: str) -> str:
-        """Identity of the result: by the work's module and all of this package that it imports, on these data."""
-        code = code_fingerprint(self.work.__module__, core=(), aside=_ASIDE)
-        content = [self.work.__module__, self.work.__name__, dict(self.arguments), of_data, code]
+        """Identity of what is asked: work, arguments and data."""
+        content = [self.work.__module__, self.work.__name__, dict(self.arguments), of_data]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    def code(self) -> str:
+        """Fingerprint of what answers: the work's module and all of this package that it imports."""
+        return code_fingerprint(self.work.__module__, core=(), aside=_ASIDE)
 
 
 def run_all(
@@ -57,7 +61,8 @@ def run_all(
 ) -> pd.DataFrame:
     """The rows of every run; what ``folder/name.csv`` holds already, made by the same code of the same data, is kept.
 
-    Rows of other runs (of other data, of other arguments) stay in the file and are not returned.
+    Rows of other runs (of other data, of other arguments) stay in the file and are not returned; rows that other code
+    made of the same run are replaced.
 
     Parameters
     ----------
@@ -83,15 +88,19 @@ def run_all(
     path = Path(folder) / f"{name}.csv"
     of_data = "" if data is None else data.fingerprint()
     wanted = {run.run_id(of_data): run for run in runs}
-    kept = _read(path) if path.exists() else pd.DataFrame({IDENTITY: []}, dtype=str)
-    todo = [(key, run) for key, run in wanted.items() if key not in set(kept[IDENTITY])]
+    code = {key: run.code() for key, run in wanted.items()}
+    kept = _read(path) if path.exists() else pd.DataFrame({IDENTITY: [], CODE: []}, dtype=str)
+    current = set(zip(kept[IDENTITY], kept[CODE], strict=True))
+    todo = [(key, run) for key, run in wanted.items() if (key, code[key]) not in current]
     failures = []
     for key, found in in_workers(partial(_run, data), todo, n_jobs):
         if isinstance(found, str):
             failures.append(found)
             continue
         found.insert(0, IDENTITY, key)
-        kept = pd.concat([part for part in (kept, _as_kept(found)) if len(part)], ignore_index=True).fillna("")
+        found.insert(1, CODE, code[key])
+        others = kept[kept[IDENTITY] != key]
+        kept = pd.concat([part for part in (others, _as_kept(found)) if len(part)], ignore_index=True).fillna("")
         write_table(kept, folder, name)
     if failures:
         raise RuntimeError(f"{len(failures)} of {len(runs)} runs failed; the first: {failures[0]}")
@@ -100,12 +109,21 @@ def run_all(
     rows = kept[asked].sort_values(IDENTITY, key=lambda keys: keys.map(order), kind="stable")
     write_table(pd.concat([kept[~asked], rows]), folder, name)
     # as it is kept, so that a repeated run has the same digits; an identity may be all digits
-    return pd.read_csv(StringIO(rows.to_csv(index=False)), dtype={IDENTITY: str})
+    return pd.read_csv(StringIO(rows.to_csv(index=False)), dtype={IDENTITY: str, CODE: str})
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """A table as text, so that rows which are not asked for are written back letter by letter."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    """A table as text, so that rows which are not asked for are written back letter by letter.
+
+    Raises
+    ------
+    DataFormatError
+        For a table that this module has not written.
+    """
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if absent := [name for name in (IDENTITY, CODE) if name not in table]:
+        raise DataFormatError(f"{path} has no column {absent[0]!r}; move it away, and its runs are computed anew.")
+    return table
 
 
 def _as_kept(found: pd.DataFrame) -> pd.DataFrame:

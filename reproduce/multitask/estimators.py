@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,14 +12,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from reproduce.errors import ConfigError, DataFormatError
-from reproduce.files import atomic_path
 from reproduce.imputers._base import check_choice, check_integer, check_number, check_random_state_value
 from reproduce.multitask.clusters import balanced_kmeans, velocity_profiles
 from reproduce.multitask.data import VelocityData, velocity_data
 from reproduce.multitask.features import Features, learn_features
+from reproduce.saved_estimators import SavedEstimator
 
-#: How a saved estimator says what it is.
-_FORM = "reproduce multi-task velocity, 2"
 _STARTS = ("common", "own")
 
 
@@ -45,7 +41,7 @@ class FittedCluster(NamedTuple):
     seed: int
 
 
-class MultitaskVelocity(RegressorMixin, BaseEstimator):
+class MultitaskVelocity(SavedEstimator, RegressorMixin, BaseEstimator):
     """Networks that predict genes' velocities from transcription factors, sharing by a trace norm within clusters.
 
     Parameters
@@ -87,6 +83,8 @@ class MultitaskVelocity(RegressorMixin, BaseEstimator):
     feature_names_in_, genes_, tissues_ : ndarray of str
         Names, where `fit` was given some.
     """
+
+    saved_form = "reproduce multi-task velocity, 3"
 
     def __init__(
         self,
@@ -206,19 +204,7 @@ class MultitaskVelocity(RegressorMixin, BaseEstimator):
 
     # saving
 
-    def save(self, path: str | Path) -> Path:
-        """Write the fitted estimator as one .npz of arrays and JSON: reading it executes nothing.
-
-        Raises
-        ------
-        ConfigError
-            For a path that does not end in .npz, or a `random_state` that JSON cannot hold.
-        """
-        check_is_fitted(self)
-        path, parameters = _npz(path), self.get_params()
-        if not isinstance(parameters["random_state"], (int, type(None))):
-            raise ConfigError("random_state is a generator, which cannot be saved; give a whole number.")
-        about = {"form": _FORM, "parameters": parameters, "n_clusters": len(self.clusters_)}
+    def _saved(self):
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         arrays |= {name: getattr(self, name).astype(str) for name in _NAMES}
         for number, (cluster, history) in enumerate(zip(self.clusters_, self.histories_, strict=True)):
@@ -226,43 +212,22 @@ class MultitaskVelocity(RegressorMixin, BaseEstimator):
             kept |= {f"weight_{k}": weight for k, weight in enumerate(cluster.weights)}
             kept |= {f"history_{name}": values.to_numpy() for name, values in history.items()}
             arrays |= {f"{number}/{name}": values for name, values in kept.items()}
-        with atomic_path(path) as temporary:
-            np.savez_compressed(temporary, about=np.array(json.dumps(about)), **arrays)
-        return path
+        return {"n_clusters": len(self.clusters_)}, arrays
 
-    @classmethod
-    def load(cls, path: str | Path) -> MultitaskVelocity:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        DataFormatError
-            For another file.
-        """
-        path = _npz(path)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                about, arrays = json.loads(str(file["about"])), {name: file[name] for name in file.files}
-        except (OSError, ValueError, KeyError) as error:
-            raise DataFormatError(f"{path} is no saved estimator ({error}); save it again.") from error
-        if about.get("form") != _FORM:
-            raise DataFormatError(f"{path} holds the form {about.get('form')!r}, not {_FORM!r}; save it again.")
-        parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in about["parameters"].items()}
-        fitted = cls(**parameters)
+    def _take_back(self, words, arrays):
         for name in (*_ARRAYS, *_NAMES):
-            setattr(fitted, name, arrays[name])
-        fitted.feature_names_in_ = fitted.feature_names_in_.astype(object)
-        fitted.n_features_in_ = len(fitted.feature_names_in_)
+            setattr(self, name, arrays[name])
+        self.feature_names_in_ = self.feature_names_in_.astype(object)
+        self.n_features_in_ = len(self.feature_names_in_)
         parts = [
             {n.split("/", 1)[1]: v for n, v in arrays.items() if n.startswith(f"{k}/")}
-            for k in range(about["n_clusters"])
+            for k in range(words["n_clusters"])
         ]
-        fitted.clusters_ = [_cluster(part) for part in parts]
-        fitted.histories_ = [
+        self.clusters_ = [_cluster(part) for part in parts]
+        self.histories_ = [
             pd.DataFrame({n.removeprefix("history_"): v for n, v in part.items() if n.startswith("history_")})
             for part in parts
         ]
-        return fitted
 
     # steps of fitting
 
@@ -429,10 +394,3 @@ def _named(values, kind: str) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(values, pd.DataFrame):
         return matrix, values.columns.to_numpy().astype(str)
     return matrix, np.array([f"{kind}{k + 1}" for k in range(matrix.shape[1])])
-
-
-def _npz(path: str | Path) -> Path:
-    path = Path(path)
-    if path.suffix != ".npz":
-        raise ConfigError(f"{path} must end in .npz.")
-    return path

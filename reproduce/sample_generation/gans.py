@@ -19,6 +19,33 @@ class _AdversarialGenerator(SampleGenerator):
         One row an epoch (and class): epoch, seconds, critic_loss, generator_loss, gap.
     """
 
+    def __init__(
+        self,
+        *,
+        latent_size: int,
+        hidden_layers: int,
+        hidden_units: int,
+        critic_steps: int,
+        penalty: float,
+        learning_rate: float,
+        averaging: float,
+        batch_size: int,
+        epochs: int,
+        random_state: int,
+        verbose: bool,
+    ):
+        self.latent_size = latent_size
+        self.hidden_layers = hidden_layers
+        self.hidden_units = hidden_units
+        self.critic_steps = critic_steps
+        self.penalty = penalty
+        self.learning_rate = learning_rate
+        self.averaging = averaging
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.random_state = random_state
+        self.verbose = verbose
+
     def _check_parameters(self) -> None:
         for name in ("latent_size", "hidden_units", "batch_size", "epochs", "critic_steps"):
             check_integer(name, getattr(self, name), least=1)
@@ -120,17 +147,19 @@ class ClassGAN(_AdversarialGenerator):
         random_state: int = 0,
         verbose: bool = False,
     ):
-        self.latent_size = latent_size
-        self.hidden_layers = hidden_layers
-        self.hidden_units = hidden_units
-        self.critic_steps = critic_steps
-        self.penalty = penalty
-        self.learning_rate = learning_rate
-        self.averaging = averaging
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.random_state = random_state
-        self.verbose = verbose
+        super().__init__(
+            latent_size=latent_size,
+            hidden_layers=hidden_layers,
+            hidden_units=hidden_units,
+            critic_steps=critic_steps,
+            penalty=penalty,
+            learning_rate=learning_rate,
+            averaging=averaging,
+            batch_size=batch_size,
+            epochs=epochs,
+            random_state=random_state,
+            verbose=verbose,
+        )
 
     def _trainer(self):
         return self._adversarial("non_saturating", 0, 0.5)
@@ -198,17 +227,19 @@ class ConditionalWGAN(_AdversarialGenerator):
         random_state: int = 0,
         verbose: bool = False,
     ):
-        self.latent_size = latent_size
-        self.hidden_layers = hidden_layers
-        self.hidden_units = hidden_units
-        self.critic_steps = critic_steps
-        self.penalty = penalty
-        self.learning_rate = learning_rate
-        self.averaging = averaging
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.random_state = random_state
-        self.verbose = verbose
+        super().__init__(
+            latent_size=latent_size,
+            hidden_layers=hidden_layers,
+            hidden_units=hidden_units,
+            critic_steps=critic_steps,
+            penalty=penalty,
+            learning_rate=learning_rate,
+            averaging=averaging,
+            batch_size=batch_size,
+            epochs=epochs,
+            random_state=random_state,
+            verbose=verbose,
+        )
 
     def _trainer(self):
         return self._adversarial("wasserstein", len(self.classes_), 0.0)

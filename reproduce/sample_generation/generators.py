@@ -5,27 +5,17 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
-import zlib
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from reproduce.errors import ConfigError, DataFormatError
-from reproduce.files import atomic_path
 from reproduce.imputers._base import check_integer
-
-#: How a saved generator says what it is.
-_FORM = "reproduce sample generator, 1"
-#: What reading a file may raise that is broken off, empty, or another's.
-_BROKEN = (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, zipfile.BadZipFile, zlib.error)
+from reproduce.saved_estimators import SavedEstimator
 
 
-class SampleGenerator(BaseEstimator):
+class SampleGenerator(SavedEstimator, BaseEstimator):
     """What all generators share.
 
     Attributes
@@ -37,6 +27,8 @@ class SampleGenerator(BaseEstimator):
     feature_names_in_ : ndarray of str
         If `fit` was given a DataFrame.
     """
+
+    saved_form = "reproduce sample generator, 2"
 
     def fit(self, X, y) -> SampleGenerator:
         """Learn the samples of each class.
@@ -99,49 +91,19 @@ class SampleGenerator(BaseEstimator):
         columns = getattr(self, "feature_names_in_", None)
         return pd.DataFrame(drawn, columns=columns), self.classes_[codes]
 
-    def save(self, path: str | Path) -> Path:
-        """Write the fitted generator as one .npz of arrays and JSON: reading it executes nothing."""
-        check_is_fitted(self)
-        path = _npz(path)
-        about = {"form": _FORM, "kind": type(self).__name__, "parameters": self.get_params()}
+    def _saved(self):
+        words = {"n_features": self.n_features_in_}
         arrays = {"classes": self.classes_.astype(str), "class_counts": self.class_counts_}
         if hasattr(self, "feature_names_in_"):
             arrays["features"] = self.feature_names_in_.astype(str)
-        arrays["n_features"] = np.array(self.n_features_in_)
-        arrays |= {f"state_{name}": values for name, values in self._state().items()}
-        with atomic_path(path) as temporary:
-            np.savez_compressed(temporary, about=np.array(json.dumps(about)), **arrays)
-        return path
+        return words, arrays | {f"state_{name}": values for name, values in self._state().items()}
 
-    @classmethod
-    def load(cls, path: str | Path) -> SampleGenerator:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        DataFormatError
-            For another file, or another kind of generator.
-        """
-        path = _npz(path)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                about = json.loads(str(file["about"]))
-                arrays = {name: file[name] for name in file.files if name != "about"}
-            form, kind = about.get("form"), about.get("kind")
-            if (form, kind) == (_FORM, cls.__name__):
-                return cls(**about["parameters"])._filled(arrays)
-        except _BROKEN as error:
-            raise DataFormatError(f"{path} is no whole saved generator ({error!r}); save it again.") from error
-        raise DataFormatError(f"{path} holds {kind!r} in the form {form!r}; load that.")
-
-    def _filled(self, arrays: dict[str, np.ndarray]) -> SampleGenerator:
-        """With the state that a file holds."""
+    def _take_back(self, words, arrays):
         self.classes_, self.class_counts_ = arrays["classes"], arrays["class_counts"]
-        self.n_features_in_ = int(arrays["n_features"])
+        self.n_features_in_ = words["n_features"]
         if "features" in arrays:
             self.feature_names_in_ = arrays["features"].astype(object)
         self._restore({n.removeprefix("state_"): values for n, values in arrays.items() if n.startswith("state_")})
-        return self
 
     # what a method implements
 
@@ -294,9 +256,3 @@ def _checked(X, y) -> tuple[np.ndarray, np.ndarray]:
             f"Feature {name} of sample {row} (from 0) is no finite number; impute it or leave it out."
         )
     return values, labels
-
-
-def _npz(path: str | Path) -> Path:
-    if Path(path).suffix != ".npz":
-        raise ConfigError(f"{path} must end in .npz.")
-    return Path(path)

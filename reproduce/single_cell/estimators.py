@@ -6,12 +6,6 @@ not its list of checks: that feeds fractions and negative numbers, which are no 
 
 from __future__ import annotations
 
-import json
-import zipfile
-import zlib
-from numbers import Integral
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -22,17 +16,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from reproduce.errors import ConfigError, DataFormatError
-from reproduce.files import atomic_path
 from reproduce.imputers._base import check_choice, check_integer, check_number, check_random_state_value
 from reproduce.imputers._network import epochs_shown
+from reproduce.saved_estimators import SavedEstimator
 from reproduce.single_cell.counts import check_counts
 
-#: How a saved estimator says what it is.
-_FORM = "reproduce single-cell auto-encoder, 1"
 _BOUNDS = ("elbo", "importance")
 
 
-class CountAutoencoder(TransformerMixin, BaseEstimator):
+class CountAutoencoder(SavedEstimator, TransformerMixin, BaseEstimator):
     """What `CountVAE` and `CountGMVAE` share.
 
     Counts (n_cells, n_genes) may be an array, a sparse matrix, a DataFrame or an AnnData (its ``layers["counts"]`` if
@@ -50,6 +42,43 @@ class CountAutoencoder(TransformerMixin, BaseEstimator):
         See `reproduce.single_cell.training.Trainer.fit`.
     best_epoch_ : int
     """
+
+    saved_form = "reproduce single-cell auto-encoder, 2"
+
+    def __init__(
+        self,
+        likelihood: str = "negative_binomial",
+        *,
+        latent_size: int = 10,
+        hidden_units: tuple[int, ...] = (100,),
+        layer_normalization: bool = True,
+        rates: str = "share",
+        inputs: str = "log1p",
+        start: str = "profile",
+        learning_rate: float = 1e-4,
+        batch_size: int = 100,
+        epochs: int = 200,
+        warm_up_epochs: int = 20,
+        patience: int | None = 20,
+        validation_fraction: float = 0.1,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ):
+        self.likelihood = likelihood
+        self.latent_size = latent_size
+        self.hidden_units = hidden_units
+        self.layer_normalization = layer_normalization
+        self.rates = rates
+        self.inputs = inputs
+        self.start = start
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.warm_up_epochs = warm_up_epochs
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.verbose = verbose
 
     def fit(self, X, y=None, *, validation=None):
         """Learn from counts.
@@ -216,66 +245,22 @@ class CountAutoencoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return np.array([f"latent{k + 1}" for k in range(self.latent_size)], dtype=object)
 
-    # saving
-
-    def save(self, path: str | Path) -> Path:
-        """Write the fitted estimator as one .npz of arrays and JSON: reading it executes nothing.
-
-        Parameters
-        ----------
-        path : path-like
-            Ends in .npz.
-
-        Raises
-        ------
-        ConfigError
-            For another ending, or a `random_state` that JSON cannot hold.
-        """
-        check_is_fitted(self)
-        path = _npz(path)
-        parameters = self.get_params()
-        if not isinstance(parameters["random_state"], (Integral, type(None))):
-            raise ConfigError("random_state is a generator, which cannot be saved; give a whole number.")
-        about = {
-            "form": _FORM, "kind": type(self).__name__, "parameters": parameters, "best_epoch": self.best_epoch_,
-            "n_genes": self.n_features_in_, "mode": self._mode,
-        }  # fmt: skip
+    def _saved(self):
+        words = {"best_epoch": self.best_epoch_, "n_genes": self.n_features_in_, "mode": self._mode}
         arrays = {f"weight_{k}": weight for k, weight in enumerate(self.weights_)}
         arrays |= {f"history_{name}": values.to_numpy() for name, values in self.history_.items()}
         if hasattr(self, "feature_names_in_"):
             arrays["genes"] = self.feature_names_in_.astype(str)
-        with atomic_path(path) as temporary:
-            np.savez_compressed(temporary, about=np.array(json.dumps(about, default=_plain)), **arrays)
-        return path
+        return words, arrays
 
-    @classmethod
-    def load(cls, path: str | Path) -> CountAutoencoder:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        DataFormatError
-            For another file, or another kind of estimator.
-        """
-        path = _npz(path)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                about = json.loads(str(file["about"]))
-                arrays = {name: file[name] for name in file.files if name != "about"}
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataFormatError(f"{path} is no saved auto-encoder ({error}); save it again.") from error
-        if about.get("form") != _FORM or about.get("kind") != cls.__name__:
-            raise DataFormatError(f"{path} holds {about.get('kind')!r} in the form {about.get('form')!r}; load that.")
-        parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in about["parameters"].items()}
-        fitted = cls(**parameters)
-        fitted.n_features_in_, fitted.best_epoch_ = about["n_genes"], about["best_epoch"]
-        fitted._mode = about["mode"]
-        fitted.weights_ = [arrays[f"weight_{k}"] for k in range(sum(n.startswith("weight_") for n in arrays))]
+    def _take_back(self, words, arrays):
+        self.n_features_in_, self.best_epoch_ = words["n_genes"], words["best_epoch"]
+        self._mode = words["mode"]
+        self.weights_ = [arrays[f"weight_{k}"] for k in range(sum(n.startswith("weight_") for n in arrays))]
         columns = {n.removeprefix("history_"): values for n, values in arrays.items() if n.startswith("history_")}
-        fitted.history_ = pd.DataFrame(columns)
+        self.history_ = pd.DataFrame(columns)
         if "genes" in arrays:
-            fitted.feature_names_in_ = arrays["genes"].astype(object)
-        return fitted
+            self.feature_names_in_ = arrays["genes"].astype(object)
 
     # what the two do themselves
 
@@ -416,41 +401,6 @@ class CountVAE(CountAutoencoder):
     verbose : bool, default False
     """
 
-    def __init__(
-        self,
-        likelihood: str = "negative_binomial",
-        *,
-        latent_size: int = 10,
-        hidden_units: tuple[int, ...] = (100,),
-        layer_normalization: bool = True,
-        rates: str = "share",
-        inputs: str = "log1p",
-        start: str = "profile",
-        learning_rate: float = 1e-4,
-        batch_size: int = 100,
-        epochs: int = 200,
-        warm_up_epochs: int = 20,
-        patience: int | None = 20,
-        validation_fraction: float = 0.1,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: bool = False,
-    ):
-        self.likelihood = likelihood
-        self.latent_size = latent_size
-        self.hidden_units = hidden_units
-        self.layer_normalization = layer_normalization
-        self.rates = rates
-        self.inputs = inputs
-        self.start = start
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.warm_up_epochs = warm_up_epochs
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.verbose = verbose
-
     def _n_components(self) -> int:
         return 0
 
@@ -488,22 +438,24 @@ class CountGMVAE(CountAutoencoder):
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
     ):
+        super().__init__(
+            likelihood,
+            latent_size=latent_size,
+            hidden_units=hidden_units,
+            layer_normalization=layer_normalization,
+            rates=rates,
+            inputs=inputs,
+            start=start,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+            epochs=epochs,
+            warm_up_epochs=warm_up_epochs,
+            patience=patience,
+            validation_fraction=validation_fraction,
+            random_state=random_state,
+            verbose=verbose,
+        )
         self.n_components = n_components
-        self.likelihood = likelihood
-        self.latent_size = latent_size
-        self.hidden_units = hidden_units
-        self.layer_normalization = layer_normalization
-        self.rates = rates
-        self.inputs = inputs
-        self.start = start
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.warm_up_epochs = warm_up_epochs
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.verbose = verbose
 
     def predict_proba(self, X) -> np.ndarray:
         """q(y|x), (n_cells, n_components)."""
@@ -525,17 +477,3 @@ class CountGMVAE(CountAutoencoder):
         means = network.component_means.values.numpy()[components]
         scales = np.exp(0.5 * network.component_log_variances.values.numpy()[components])
         return means + scales * rng.standard_normal(means.shape)
-
-
-def _plain(value: object) -> object:
-    """A numpy scalar, which JSON does not know, as what it holds."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} cannot be saved.")
-
-
-def _npz(path: str | Path) -> Path:
-    path = Path(path)
-    if path.suffix != ".npz":
-        raise ConfigError(f"{path} must end in .npz.")
-    return path

@@ -1,4 +1,4 @@
-"""Four laws of counts in logarithms, and divergences between normals and categories; never knows a network.
+"""Four laws of counts in logarithms; never knows a network.
 
 With rate λ, dispersion θ (variance λ + λ²/θ; the larger, the closer to Poisson) and probability π of an extra zero:
 
@@ -232,36 +232,3 @@ def _stirling_rest(z: tf.Tensor) -> tf.Tensor:
     inverse = 1.0 / z
     square = inverse * inverse
     return inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
-
-
-# --- divergences ---
-
-
-def normal_divergence(
-    mean: tf.Tensor, log_variance: tf.Tensor, prior_mean: tf.Tensor | float = 0.0, prior_log_variance=0.0
-) -> tf.Tensor:
-    """Kullback–Leibler divergence of diagonal normals, summed over the last axis.
-
-    ½ Σ (log v₀ − log v + (v + (m − m₀)²) / v₀ − 1), against the standard normal unless another prior is given.
-
-    Parameters
-    ----------
-    mean, log_variance : tensors (…, n_latent)
-    prior_mean, prior_log_variance : tensors that broadcast, or float
-    """
-    excess = log_variance - prior_log_variance
-    distance = tf.square(mean - prior_mean) * tf.exp(-tf.convert_to_tensor(prior_log_variance, mean.dtype))
-    return 0.5 * tf.reduce_sum(tf.exp(excess) - excess - 1.0 + distance, axis=-1)
-
-
-def normal_log_density(x: tf.Tensor, mean: tf.Tensor | float, log_variance: tf.Tensor | float) -> tf.Tensor:
-    """Log density of a diagonal normal, summed over the last axis."""
-    log_variance = tf.convert_to_tensor(log_variance, x.dtype)
-    terms = tf.square(x - mean) * tf.exp(-log_variance) + log_variance + np.log(2 * np.pi)
-    return -0.5 * tf.reduce_sum(terms, axis=-1)
-
-
-def uniform_divergence(log_probabilities: tf.Tensor) -> tf.Tensor:
-    """Kullback–Leibler divergence of categories from equal ones, Σ q (log q + log K), over the last axis."""
-    n = tf.cast(tf.shape(log_probabilities)[-1], log_probabilities.dtype)
-    return tf.reduce_sum(tf.exp(log_probabilities) * (log_probabilities + tf.math.log(n)), axis=-1)

@@ -25,20 +25,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from reproduce.single_cell.likelihoods import (
-    CountParameters,
-    likelihood_of,
+from reproduce.models.autoencoding import (
+    DenseStack,
+    mean_and_log_variance,
     normal_divergence,
     normal_log_density,
     uniform_divergence,
 )
+from reproduce.single_cell.likelihoods import CountParameters, likelihood_of
 
 #: How many times faster than a weight a dispersion's logarithm moves. A step of Adam moves a weight by the learning
 #: rate whatever the gradient; as latents come to explain what a gene varies by, its dispersion must grow by orders of
 #: magnitude, in a few hundred steps.
 DISPERSION_PACE = 30.0
-#: Bounds on the logarithm of a posterior's variance.
-LOG_VARIANCE = (-10.0, 10.0)
 #: Bounds on log λ where `NetworkSettings.rates` is "bounded", as in scVAE.
 LOG_RATE = (-10.0, 10.0)
 #: Means over the cells of a batch that the step reports, by name.
@@ -85,45 +84,6 @@ class NetworkSettings:
     def n_noise(self) -> int:
         """Normal deviates that one cell needs in one pass."""
         return self.latent_size * max(self.n_components, 1)
-
-
-class DenseStack(keras.layers.Layer):
-    """Dense → (layer normalisation) → ReLU, repeated.
-
-    Normalising over a cell's units, unlike over a batch, does the same in training and after it; a search that trains
-    for one epoch would otherwise be judged by moving averages that have hardly moved.
-    """
-
-    def __init__(self, widths: tuple[int, ...], normalized: bool, **kwargs):
-        super().__init__(**kwargs)
-        self.widths = widths
-        self.dense = [keras.layers.Dense(width, name=f"dense_{k}") for k, width in enumerate(widths)]
-        n_norms = len(widths) if normalized else 0
-        self.norms = [keras.layers.LayerNormalization(name=f"norm_{k}") for k in range(n_norms)]
-
-    def build(self, input_shape):
-        width = input_shape[-1]
-        for k, layer in enumerate(self.dense):
-            layer.build((None, width))
-            width = self.widths[k]
-            if self.norms:
-                self.norms[k].build((None, width))
-        self.built = True
-
-    def first(self, x: tf.Tensor) -> tf.Tensor:
-        """What the first layer's weights make of the input, before its activation."""
-        return self.dense[0](x)
-
-    def rest(self, h: tf.Tensor) -> tf.Tensor:
-        """Everything after `first`."""
-        for k in range(len(self.dense)):
-            h = h if k == 0 else self.dense[k](h)
-            h = tf.nn.relu(self.norms[k](h) if self.norms else h)
-        return h
-
-    def call(self, x: tf.Tensor) -> tf.Tensor:
-        """Map (…, n_inputs) to (…, widths[-1])."""
-        return self.rest(self.first(x))
 
 
 class ComponentTable(keras.layers.Layer):
@@ -312,7 +272,7 @@ class VAENetwork(CountNetwork):
         self.encoder, self.posterior = self._stack("encoder", 2 * self.settings.latent_size)
 
     def _posterior(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return _mean_and_log_variance(self.posterior(self.encoder(x)))
+        return mean_and_log_variance(self.posterior(self.encoder(x)))
 
     def terms(self, positions, counts, noise):
         """See `CountNetwork.terms`."""
@@ -369,7 +329,7 @@ class GMVAENetwork(CountNetwork):
         first = self.encoder.first(x)[None] + self.component_inputs.values[:, None]
         flat = tf.reshape(first, [-1, self.settings.hidden_units[0]])
         outputs = self.posterior(self.encoder.rest(flat))
-        return _mean_and_log_variance(tf.reshape(outputs, [self.settings.n_components, -1, outputs.shape[-1]]))
+        return mean_and_log_variance(tf.reshape(outputs, [self.settings.n_components, -1, outputs.shape[-1]]))
 
     def _decode(self, z: tf.Tensor, log_library: tf.Tensor) -> CountParameters:
         """Of all components' latents (n_components, n_cells, latent_size), one below the other."""
@@ -438,8 +398,3 @@ def log_composition(positions: tf.Tensor, counts: tf.Tensor, log_rate: tf.Tensor
     there = tf.gather(log_rate, positions, batch_dims=1)
     fitted = tf.reduce_sum(counts * there, axis=-1) - n * tf.reduce_logsumexp(log_rate, axis=-1)
     return fitted + tf.math.lgamma(n + 1.0) - tf.reduce_sum(tf.math.lgamma(counts + 1.0), axis=-1)
-
-
-def _mean_and_log_variance(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    mean, log_variance = tf.split(outputs, 2, axis=-1)
-    return mean, tf.clip_by_value(log_variance, *LOG_VARIANCE)

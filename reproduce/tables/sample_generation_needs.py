@@ -19,8 +19,8 @@ from reproduce.tables.sample_generation_tables import (
     long_table,
     ordered,
     p_value,
-    with_interval,
 )  # fmt: skip
+from reproduce.tables.summaries import mean_and_interval
 
 # --- how many samples ---
 
@@ -57,7 +57,7 @@ def say_sizes(rows: pd.DataFrame, score: str = "mmd") -> str:
 def _say_growth(rows: pd.DataFrame, score: str, few: int, many: int) -> str:
     by_size = rows.pivot_table(index="seed", columns="n_train", values=score)
     change = (by_size[many] - by_size[few]).dropna()
-    found = with_interval(change, 0.0)
+    found = mean_and_interval(change, 0.0)
     verdict = "" if found["n_seeds"] > 1 and (found["high"] < 0 or found["low"] > 0) else ", undecided"
     name = LABELS[rows["method"].iloc[0]]
     return f"{name}, from {by_size[few].mean():.4f} by {as_text(found, 4, '+')}{verdict}"
@@ -68,7 +68,7 @@ def _say_price(rows: pd.DataFrame, score: str, n_train: int) -> str:
     others = [name for name in ordered(by_seed.columns) if name != "gaussian"]
     if "gaussian" not in by_seed or not others:
         return ""
-    lacks = {name: with_interval((by_seed[name] - by_seed["gaussian"]).dropna(), 0.0) for name in others}
+    lacks = {name: mean_and_interval((by_seed[name] - by_seed["gaussian"]).dropna(), 0.0) for name in others}
     words = [f"{LABELS[name]} {as_text(lack, 4, '+')}" for name, lack in lacks.items()]
     sure = [LABELS[name] for name, lack in lacks.items() if lack["low"] > 0]
     return f"With {n_train:,}, against the Gaussian, which has the law's own form: {'; '.join(words)}. " + (
@@ -97,10 +97,10 @@ def rare_table(rows: pd.DataFrame) -> pd.DataFrame:
     by_seed = rows.pivot_table(index="seed", columns="method", values=USEFULNESS)
     records = []
     for method in ordered(rows["method"]):
-        record = {"method": method, "label": LABELS[method], **with_interval(by_seed[method].dropna(), OVERLAP)}
+        record = {"method": method, "label": LABELS[method], **mean_and_interval(by_seed[method].dropna(), OVERLAP)}
         for other in (NOTHING, WEIGHTS):
             gain = (by_seed[method] - by_seed[other]).dropna() if other in by_seed else pd.Series(dtype=float)
-            found = with_interval(gain, OVERLAP) if len(gain) else dict.fromkeys(("mean", "low", "high"), np.nan)
+            found = mean_and_interval(gain, OVERLAP) if len(gain) else dict.fromkeys(("mean", "low", "high"), np.nan)
             tested = method in GENERATORS and len(gain) > 1
             record |= {f"over_{other}": found["mean"], f"over_{other}_low": found["low"],
                        f"over_{other}_high": found["high"],

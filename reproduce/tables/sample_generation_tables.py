@@ -25,6 +25,7 @@ from reproduce.sample_generation.benchmark import (
     WEIGHTS,
 )
 from reproduce.sample_generation.fidelity import SCORES
+from reproduce.tables.summaries import mean_and_interval
 
 #: Test over training samples, which the corrected t needs.
 OVERLAP = 1.0
@@ -62,13 +63,6 @@ TOO_FEW = "too few divisions of the samples to conclude"
 _SAID = ("ks", "correlation_error", "mmd", "classifier_auc", "coverage")
 #: Nearer than this to training samples, over the distance of new real ones, is much nearer.
 _NEAR = 0.8
-
-
-def with_interval(values: pd.Series, ratio: float) -> dict[str, float]:
-    """Mean, ends of its interval (NaN for a single value) and number of values."""
-    contrast = corrected_t(values, ratio)
-    ends = (contrast.low, contrast.high) if np.isfinite(contrast.low) else (np.nan, np.nan)
-    return {"mean": contrast.mean, "low": ends[0], "high": ends[1], "n_seeds": contrast.n_splits}
 
 
 def as_text(row, digits: int = 3, sign: str = "") -> str:
@@ -130,7 +124,7 @@ def fidelity_table(rows: pd.DataFrame) -> pd.DataFrame:
 def long_table(rows: pd.DataFrame, scores: Sequence[str], ratio: float) -> pd.DataFrame:
     """Means and intervals, one row a method and score."""
     records = [
-        {"method": method, "label": LABELS[method], "score": score, **with_interval(part[score], ratio)}
+        {"method": method, "label": LABELS[method], "score": score, **mean_and_interval(part[score], ratio)}
         for method in ordered(rows["method"])
         for part in [rows[rows["method"] == method]]
         for score in scores
@@ -170,8 +164,8 @@ def contrast_table(rows: pd.DataFrame, rivals: Sequence[str] = ("smote", "gaussi
             off = away_from_perfect(rows, score)
             for name in (name for name in NETWORKS if {name, rival} <= set(off)):
                 difference = (off[name] - off[rival]).dropna()
-                records.append({"method": name, "rival": rival, "score": score, **with_interval(difference, OVERLAP),
-                                "p": p_value(difference, OVERLAP)})  # fmt: skip
+                record = {"method": name, "rival": rival, "score": score, **mean_and_interval(difference, OVERLAP)}
+                records.append(record | {"p": p_value(difference, OVERLAP)})
     table = pd.DataFrame(records, columns=["method", "rival", "score", "mean", "low", "high", "n_seeds", "p"])
     if table.empty:
         return table.assign(p_holm=[], verdict=[])
@@ -228,8 +222,8 @@ def best_table(rows: pd.DataFrame) -> pd.DataFrame:
             continue
         best, next_best = off.mean().sort_values(kind="stable").index[:2]
         lead = off[next_best] - off[best]
-        records.append({"score": score, "method": best, "rival": next_best, **with_interval(lead, OVERLAP),
-                        "p": p_value(lead, OVERLAP)})  # fmt: skip
+        record = {"score": score, "method": best, "rival": next_best, **mean_and_interval(lead, OVERLAP)}
+        records.append(record | {"p": p_value(lead, OVERLAP)})
     table = pd.DataFrame(records, columns=["score", "method", "rival", "mean", "low", "high", "n_seeds", "p"])
     table["p_holm"] = holm(table["p"]) if len(table) else []
     table["sure"] = table["p_holm"] < ALPHA

@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 
 from reproduce.files import write_table
-from reproduce.hypotheses import corrected_t
 from reproduce.single_cell.counts import FRACTIONS, OVERLAP, CountData
 from reproduce.single_cell.denoising import RIVALS
 from reproduce.single_cell.grid import DIVERGED, N_DRAWS
 from reproduce.single_cell.likelihoods import LIKELIHOODS
+from reproduce.tables.summaries import mean_and_interval
 
 LAWS = {name: law.label for name, law in LIKELIHOODS.items()}
 METHODS = {**LAWS, **RIVALS}
@@ -33,29 +33,27 @@ _DISPERSED = ("negative_binomial", "zero_inflated_negative_binomial")
 _RIGID = ("poisson", "zero_inflated_poisson")
 
 
-def with_interval(values: pd.Series) -> dict[str, float]:
-    """Mean, ends of its interval (NaN for a single value), number of values; no mean where one of them is missing."""
+def mean_unless_diverged(values: pd.Series) -> dict[str, float]:
+    """`summaries.mean_and_interval` and n_diverged, the number of missing values; with one of them there is no mean."""
     missing = int(values.isna().sum())
     if missing or not len(values):
         return {"mean": np.nan, "low": np.nan, "high": np.nan, "n_seeds": len(values), "n_diverged": missing}
-    contrast = corrected_t(values, OVERLAP)
-    ends = (contrast.low, contrast.high) if np.isfinite(contrast.low) else (np.nan, np.nan)
-    return {"mean": contrast.mean, "low": ends[0], "high": ends[1], "n_seeds": contrast.n_splits, "n_diverged": 0}
+    return {**mean_and_interval(values, OVERLAP), "n_diverged": 0}
 
 
 def means_by(table: pd.DataFrame, key: str, value: str, labels: dict[str, str]) -> pd.DataFrame:
-    """A row for each of `key`: name, label, and `with_interval` of `value` over seeds."""
+    """A row for each of `key`: name, label, and `mean_unless_diverged` of `value` over seeds."""
     rows = [
-        {key: name, "label": labels[name], **with_interval(group[value])}
+        {key: name, "label": labels[name], **mean_unless_diverged(group[value])}
         for name, group in table.groupby(key, sort=False)
     ]
     return pd.DataFrame(rows)
 
 
 def difference(rows: pd.DataFrame, key: str, value: str, one: str, other: str) -> dict[str, float]:
-    """`with_interval` of the paired differences of two of `key`, seed by seed."""
+    """`mean_unless_diverged` of the paired differences of two of `key`, seed by seed."""
     by_seed = rows.pivot(index="seed", columns=key, values=value)
-    return with_interval(by_seed[one] - by_seed[other])
+    return mean_unless_diverged(by_seed[one] - by_seed[other])
 
 
 def verdict(contrast: dict[str, float] | pd.Series, margin: float) -> str:

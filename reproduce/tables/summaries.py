@@ -135,6 +135,27 @@ def show_scores(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def mean_and_interval(values: pd.Series, ratio: float) -> dict[str, float]:
+    """Mean, ends of its interval by the corrected t (NaN for a single value) and number of values.
+
+    Parameters
+    ----------
+    values : Series
+        One for each division of the samples, or each draw.
+    ratio : float
+        Of test to training samples where divisions overlap, see `reproduce.hypotheses.corrected_t`; 0 for draws that
+        are independent.
+
+    Returns
+    -------
+    dict
+        mean, low, high, n_seeds.
+    """
+    contrast = corrected_t(values, ratio)
+    ends = (contrast.low, contrast.high) if np.isfinite(contrast.low) else (np.nan, np.nan)
+    return {"mean": contrast.mean, "low": ends[0], "high": ends[1], "n_seeds": contrast.n_splits}
+
+
 def with_interval(mean: float, low: float, high: float, sign: str = "+") -> str:
     """A number and its interval, which is never broken over two lines; without one if it is infinite, – for NaN."""
     if np.isnan(mean):

@@ -63,7 +63,7 @@ def test_what_is_saved_comes_back(cells, fitted, tmp_path):
     assert back.get_params() == fitted.get_params()
     assert list(back.histories_[0]["epoch"]) == list(range(1, 41))
     np.savez(tmp_path / "other.npz", a=1)
-    with pytest.raises(DataFormatError, match="no saved estimator"):
+    with pytest.raises(DataFormatError, match="no whole saved MultitaskVelocity"):
         MultitaskVelocity.load(tmp_path / "other.npz")
 
 

@@ -67,7 +67,7 @@ def test_broken_files_are_refused_by_name(tmp_path):
     whole = path.read_bytes()
     for spoiled in (b"", b"words", whole[: len(whole) // 2], whole[:-30]):
         path.write_bytes(spoiled)
-        with pytest.raises(DataFormatError, match=r"generator\.npz is no whole saved generator"):
+        with pytest.raises(DataFormatError, match=r"generator\.npz is no whole saved"):
             GaussianGenerator.load(path)
     path.write_bytes(whole)
     with np.load(path) as file:

@@ -6,14 +6,8 @@ import tensorflow as tf
 from scipy import special, stats
 
 from reproduce.errors import ConfigError
-from reproduce.single_cell.likelihoods import (
-    LIKELIHOODS,
-    CountParameters,
-    likelihood_of,
-    normal_divergence,
-    normal_log_density,
-    uniform_divergence,
-)
+from reproduce.models.autoencoding import normal_divergence, normal_log_density, uniform_divergence
+from reproduce.single_cell.likelihoods import LIKELIHOODS, CountParameters, likelihood_of
 
 COUNTS = np.array([0, 1, 2, 7, 100, 5_000, 200_000])
 LOG_RATES = np.log([1e-8, 1e-3, 0.3, 5.0, 400.0, 1e5])

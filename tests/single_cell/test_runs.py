@@ -6,7 +6,7 @@ import pytest
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
-from reproduce.errors import ConfigError
+from reproduce.errors import ConfigError, DataFormatError
 from reproduce.experiments import runs
 from reproduce.plots import single_cell_plots
 from reproduce.single_cell import clustering, denoising, grid
@@ -45,6 +45,20 @@ def test_what_is_kept_is_not_run_again_and_one_failure_loses_nothing(data, tmp_p
     # what is not asked for stays, so that asking again computes nothing
     assert list(runs.run_all(wanted[::2], data, tmp_path, "10_x")["number"]) == [1, 2]
     assert CALLS == [1, -1, 2, 1] and len(pd.read_csv(tmp_path / "10_x.csv")) == 3
+
+
+def test_rows_of_other_code_are_replaced_and_a_foreign_table_is_refused(data, tmp_path, monkeypatch):
+    CALLS.clear()
+    wanted = [runs.Run(counted, {"number": number}) for number in (1, 2)]
+    first = runs.run_all(wanted, data, tmp_path, "10_x")
+    monkeypatch.setattr(runs.Run, "code", lambda _: "other")
+    rows = runs.run_all(wanted[:1], data, tmp_path, "10_x")
+    assert CALLS == [1, 2, 1] and list(rows["code"]) == ["other"] and list(rows["run_id"]) == [first["run_id"][0]]
+    kept = pd.read_csv(tmp_path / "10_x.csv", dtype=str)
+    assert dict(zip(kept["number"], kept["code"], strict=True)) == {"1": "other", "2": first["code"][1]}
+    rows.drop(columns="code").to_csv(tmp_path / "10_x.csv", index=False)
+    with pytest.raises(DataFormatError, match=r"10_x\.csv has no column 'code'"):
+        runs.run_all(wanted, data, tmp_path, "10_x")
 
 
 def test_a_search_finds_the_best_layout_of_each_likelihood(data, tmp_path):
