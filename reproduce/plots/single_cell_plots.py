@@ -105,7 +105,8 @@ def elbo_curves(rows: pd.DataFrame) -> Figure:
         ax.set(xlabel="epoch", title=title)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     # what training starts from lies far below what is compared
-    late = rows[(rows["part"] == "validation") & rows["shared"] & (rows["epoch"] > 0.1 * rows["epoch"].max())]["elbo"]
+    drawn = rows["part"].isin(["train", "validation"]) & rows["shared"]
+    late = rows.loc[drawn & (rows["epoch"] > 0.1 * rows["epoch"].max()), "elbo"]
     span = max(late.max() - late.min(), 1e-3)
     axes[0].set_ylim(late.min() - 0.15 * span, late.max() + 0.25 * span)
     axes[0].set_ylabel("ELBO, nats a cell")
