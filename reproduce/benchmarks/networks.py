@@ -39,13 +39,13 @@ class TrainingSize:
 
 #: About three quarters of GTEx lung and colon, the p53 genes; 30 steps an epoch.
 FULL = TrainingSize(738, 65, 200, 3)
-QUICK = TrainingSize(369, 32, 20, 1)
+QUICK = TrainingSize(369, 32, 15, 1)
 #: The ratios that are asked for.
 REQUIRED = {"pmi": 4.0, "gain": 3.0, "gain_mse": np.nan}
 REQUIRED_IN_GRIDS = {"pmi": 9.0, "gain": 5.0}
 #: Models of a grid; the study's own have some hundreds, beside which the start of the workers hardly counts.
 MODELS = {"pmi": 30, "gain": 10}
-QUICK_MODELS = {"pmi": 4}
+QUICK_MODELS = {"pmi": 2}
 
 
 def training_subjects(*, quick: bool) -> list[Subject]:

@@ -98,7 +98,7 @@ def table_row(subject: Subject, repeats: Sequence[Repeat], *, quick: bool) -> di
     -------
     dict
         Keys as in `COLUMNS`. Times are medians over the repeats, `times_faster` is the median of the repeats' ratios,
-        memory the largest, R² the mean.
+        memory the largest, R² the mean. What is asked for is asked at full size, so a quick row has none of it.
     """
     own, others = [repeat.own for repeat in repeats], [repeat.other for repeat in repeats if repeat.other is not None]
     seconds = np.array([record["seconds"] for record in own])
@@ -123,9 +123,9 @@ def table_row(subject: Subject, repeats: Sequence[Repeat], *, quick: bool) -> di
         "seconds_per_1000_rows": _median("seconds_per_1000_rows", own),
         "against_seconds": float(np.median(against)) if others else np.nan,
         "times_faster": float(np.median(against / seconds)) if others else np.nan,
-        "required": subject.required,
-        "required_seconds": subject.required_seconds,
-        "required_gb": subject.required_gb,
+        "required": np.nan if quick else subject.required,
+        "required_seconds": np.nan if quick else subject.required_seconds,
+        "required_gb": np.nan if quick else subject.required_gb,
         "peak_memory_gb": max(record["peak_memory_gb"] for record in own),
         "r2": _mean("r2", own),
         "against_r2": of_other,
