@@ -4,12 +4,19 @@ tests.
 
 import ast
 import re
+from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pytest
 
 from reproduce.experiments.plans import study_plan
+from reproduce.multiomics.paired import divide
+from reproduce.multiomics.simulator import simulated_omics
 from reproduce.runner import read_graph, read_preset, resolve_parameters
+from reproduce.sample_generation.benchmark import two_most_frequent
+from reproduce.sample_generation.generators import SmoteGenerator
+from reproduce.sample_generation.usefulness import made_rare
 
 NAMES = [
     "01_data_cleaning",
@@ -101,6 +108,18 @@ def test_every_preset_fits_the_notebooks(repository, graph, preset):
     assert resolved["06_ablations"]["n_splits_ablations"] <= resolved["03_inductive_imputation"]["n_splits"]
     budget = {key: resolved["05_hypothesis_tests"][key] for key in shared}
     assert study_plan("inductive", **budget) and study_plan("in_place", **budget)
+
+
+@pytest.mark.parametrize("preset", ["smoke", "quick", "full"])
+def test_simulated_classes_are_large_enough_for_smote_even_the_one_made_rare(repository, graph, preset):
+    sections = read_preset(repository / "notebooks" / "presets" / f"{preset}.yaml")
+    values = resolve_parameters(graph, (preset, sections))["11_sample_generation"]
+    clusters = simulated_omics(**values["options_simulated_generation"]).clusters
+    frequent, rare = two_most_frequent(SimpleNamespace(clusters=clusters))
+    train, _ = divide(clusters, 1)
+    train = clusters[train][np.isin(clusters[train], [frequent, rare])]
+    kept = train[made_rare(train, frequent, rare, values["ratio_rare_generation"], 1)]
+    assert (kept == rare).sum() > SmoteGenerator().n_neighbors
 
 
 def test_the_defaults_are_those_of_quick(repository, graph):
