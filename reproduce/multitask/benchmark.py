@@ -6,11 +6,11 @@ prints seconds of an epoch, their ratio, and each way's largest resident memory.
 
 The *plain* way is what the published text says, written down: a Keras model a gene, in it a layer `Dense(1)` for each
 factor on its five features, a Python loop over the models of the cluster, one tape, the trace norm by `tf.linalg.svd`
-and its gradient by automatic differentiation. Its step is traced into a graph, as Keras would, which takes minutes that
-are told apart from its steps; `--eager` runs it without, two orders of magnitude slower. All its genes and steps cost the same, and all of them take many minutes and gigabytes, so a
-few genes (`--plain-genes`) and steps (`--plain-steps`) are timed and scaled to the whole; its memory is that of these
-genes alone, and the time to build their models is told apart. Features are given to it ready-made, a batch at a
-time, and making them is not timed; the stacked networks' epoch includes drawing its batches.
+and its gradient by automatic differentiation. Its step is traced into a graph, as Keras would, which takes minutes
+that are told apart from its steps; `--eager` runs it without, two orders of magnitude slower. All its genes and steps
+cost the same, and all of them take many minutes and gigabytes, so a few genes (`--plain-genes`) and steps
+(`--plain-steps`) are timed and scaled to the whole; its memory is that of these genes alone. Features are given to it
+ready-made, a batch at a time, and making them is not timed; the stacked networks' epoch includes drawing its batches.
 """
 
 from __future__ import annotations
@@ -145,8 +145,8 @@ def main() -> None:
               f"{stacked['gigabytes']:.2f} GB")  # fmt: skip
         print(
             f"plain: {plain['epoch']:.1f} s an epoch (scaled from {given.plain_genes} genes and {given.plain_steps} "
-            f"steps; building these and the first step: {plain['first']:.1f} s), {plain['gigabytes']:.2f} GB with {given.plain_genes} of "
-            f"the {given.genes} genes"
+            f"steps; building these and the first step: {plain['first']:.1f} s), {plain['gigabytes']:.2f} GB with "
+            f"{given.plain_genes} of the {given.genes} genes"
         )
         print(f"ratio: {plain['epoch'] / stacked['epoch']:.1f}")
         return
