@@ -22,7 +22,7 @@ from reproduce.experiments.missingness import ONCE
 from reproduce.experiments.trials import COLUMNS as TRIAL_COLUMNS
 from reproduce.hypotheses import CONFIDENCE, MARGIN, Contrast, corrected_t, decide, overlap_ratio
 from reproduce.imputers import METHODS
-from reproduce.tables.summaries import label_of, read_paper_reported, with_intervals
+from reproduce.tables.summaries import counted, label_of, read_paper_reported, with_intervals
 
 NOT_TESTABLE = "not testable here"
 COLUMNS = (
@@ -172,7 +172,7 @@ def ranking(scenario: str, gene_set: str) -> Callable[[Evidence, float], Finding
         most = max((len(values) for values in by_method.values()), default=0)
         ours = pd.DataFrame({name: values for name, values in by_method.items() if len(values) == most > 0}).dropna()
         if ours.shape[1] < FEWEST_METHODS:
-            return Finding(data=data, reason=f"only {ours.shape[1]} of the paper's methods were run")
+            return Finding(data=data, reason=_too_few_methods(ours.shape[1]))
         taus = ours.apply(lambda row: stats.kendalltau(row, theirs[ours.columns]).statistic, axis=1)
         contrast = _contrast(taus, margin, overlap_ratio(scenario))
         if taus.nunique() == 1:
@@ -181,6 +181,12 @@ def ranking(scenario: str, gene_set: str) -> Callable[[Evidence, float], Finding
         return _finding({f"{ours.shape[1]} methods": contrast}, data, "no split with all methods")
 
     return find
+
+
+def _too_few_methods(n: int) -> str:
+    if n == 0:
+        return "none of the paper's methods was run"
+    return f"only {n} of the paper's methods {'was' if n == 1 else 'were'} run, {FEWEST_METHODS} are required"
 
 
 def faster(method: str, rival: str, gene_set: str) -> Callable[[Evidence, float], Finding]:
@@ -444,7 +450,7 @@ def _row(claim: Claim, finding: Finding) -> dict[str, object]:
     # supported if every contrast holds; refuted if one does not, whichever of them that is
     values |= {"p_supported": max(c.p_above for c in contrasts.values())}
     values |= {"p_refuted": min(1.0, len(contrasts) * min(c.p_below for c in contrasts.values()))}
-    reason = f"only {n} splits, {FEWEST_SPLITS} are required" if n < FEWEST_SPLITS else ""
+    reason = f"only {counted(n, 'split')}, {FEWEST_SPLITS} are required" if n < FEWEST_SPLITS else ""
     return fixed | values | {"reason": reason, "decisive": which}
 
 
@@ -520,7 +526,6 @@ def _needed(table: pd.DataFrame) -> pd.Series:
 def say_claims(table: pd.DataFrame) -> str:
     """How many claims came out how."""
     counts = table["verdict"].value_counts()
-    parts = [
-        f"{counts[name]} {name}" for name in ("supported", "refuted", "inconclusive", NOT_TESTABLE) if name in counts
-    ]
-    return f"Of {len(table)} claims {', '.join(parts)}."
+    names = [name for name in ("supported", "refuted", "inconclusive", NOT_TESTABLE) if name in counts]
+    *others, last = (f"{counts[name]} {'is' if counts[name] == 1 else 'are'} {name}" for name in names)
+    return f"Of {len(table)} claims, {', '.join(others)}{' and ' if others else ''}{last}."

@@ -301,7 +301,8 @@ def _why_not_testable(table: pd.DataFrame, required_splits: int) -> str:
         pair = absent.iloc[0]
         return f"no common split of {pair['challenger']}" + (f" and {pair['rival']}" if pair["rival"] else "")
     fewest = int(table["n_splits"].min())
-    return f"only {fewest} splits, {required_splits} are required" if fewest < required_splits else ""
+    splits = f"{fewest} split{'s' * (fewest != 1)}"
+    return f"only {splits}, {required_splits} are required" if fewest < required_splits else ""
 
 
 def verdicts(

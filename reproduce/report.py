@@ -210,7 +210,7 @@ def claim_table(table: pd.DataFrame) -> str:
         word, why = values["verdict"], values["why"]
         verdict = f'<span class="verdict {word.replace(" ", "-")}" title="{why}">{word}</span>'
         known = values["effect [95 %]"] != "–"
-        needed = f"{values['decisive']}: {values['effect, and what it must exceed']}; {values['splits']} splits"
+        needed = f"{values['decisive']}: {values['effect, and what it must exceed']}; {_splits(values['splits'])}"
         behind = f"{needed}. {values['data']}" if known else ""
         rows.append(
             [
@@ -221,6 +221,10 @@ def claim_table(table: pd.DataFrame) -> str:
             ]
         )
     return _html_table(["id", "claim", "verdict", "effect [95 %]"], rows, "verdicts")
+
+
+def _splits(number: str) -> str:
+    return f"{number} split{'' if number == '1' else 's'}"
 
 
 def _small(text: str) -> str:

@@ -11,7 +11,7 @@ from reproduce.errors import DataFormatError
 from reproduce.experiments.ablations import FACTORS, Ablation, Factor, applies, search_draws
 from reproduce.experiments.trials import Trial
 from reproduce.hypotheses import MARGIN, corrected_t, overlap_ratio
-from reproduce.tables.summaries import finished_scores, label_of, with_intervals
+from reproduce.tables.summaries import counted, finished_scores, label_of, with_intervals
 
 ABLATION_COLUMNS = (
     "id", "kind", "method", "scenario", "factor", "default_level", "level", "default", "varied", "difference", "low",
@@ -139,9 +139,10 @@ def say_ablations(table: pd.DataFrame, margin: float = MARGIN) -> str:
     worse = table[table["high"] < 0].sort_values("difference")
     open_ = len(table) - len(better) - len(worse)
     matters = int((table["low"] > margin).sum() + (table["high"] < -margin).sum())
+    splits = counted(int(table["n_splits"].min()), "split")
     lines = [
-        f"Of {len(table)} variations on {int(table['n_splits'].min())} splits, {len(better)} are better than the "
-        f"default and {len(worse)} worse by an interval that leaves out zero; {open_} may be either. {matters} differ "
+        f"Of {len(table)} variations on {splits}, {len(better)} are better than the default and "
+        f"{len(worse)} worse by an interval that leaves out zero; {open_} may be either. {matters} differ "
         f"by more than {margin:g} in R². Intervals are not adjusted for the number of variations."
     ]
     for title, part in (("Better than the default", better), ("Worse", worse)):

@@ -222,7 +222,7 @@ def say_ingredients(table: pd.DataFrame) -> str:
     """Which parts of the tuned network matter."""
     changed = table[table["change"] != ""]
     if changed.empty:
-        return "This preset takes no part of the tuned network away."
+        return "This preset leaves this question out: it takes no part of the tuned network away."
     sure = changed["p_holm"] < SIGNIFICANCE
     harmful, helpful = changed[sure & (changed["effect"] < 0)], changed[sure & (changed["effect"] > 0)]
     parts = []

@@ -271,7 +271,7 @@ def say_setting(measurements: pd.DataFrame) -> str:
         good["fit_processor_seconds"] + good["impute_processor_seconds"]
     )
     if len(good):
-        parts.append(f"Clock over processor time: median {clock.median():.2f}, at most {clock.max():.1f}.")
+        parts.append(f"Clock over processor time: median {clock.median():.2f}, at most {clock.max():.2f}.")
     return " ".join(parts)
 
 

@@ -178,6 +178,11 @@ def plus_minus(mean: float, low: float, high: float) -> str:
     return f"{mean:.3f}" + (f" ± {half:.3f}" if np.isfinite(half) else "")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun in the singular or with an s."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def interval_text(low: float, high: float, sign: str = "") -> str:
     """An interval, never broken over two lines."""
     return f"[{low:{sign}.3f},\u00a0{high:{sign}.3f}]"
@@ -425,9 +430,11 @@ def _n_splits(results: pd.DataFrame) -> str:
     counts = results[results["status"] == "ok"].groupby("method", sort=False)["seed"].nunique()
     if counts.empty:
         return "no split"
-    what = "sets of patients and holes" if set(results["scenario"]) == {"cross_cohort"} else "donor splits"
+    one, many = "donor split", "donor splits"
+    if set(results["scenario"]) == {"cross_cohort"}:
+        one, many = "set of patients and holes", "sets of patients and holes"
     fewer = ", ".join(f"{label_of(method)} {n}" for method, n in counts[counts < counts.max()].items())
-    return f"n = {counts.max()} {what} for each method" + (f" ({fewer})" if fewer else "")
+    return f"n = {counts.max()} {one if counts.max() == 1 else many} for each method" + (f" ({fewer})" if fewer else "")
 
 
 def say_agreement(agreement: pd.DataFrame) -> str:
@@ -470,8 +477,7 @@ def say_ranking(table: pd.DataFrame) -> str:
 
 def _with_score(row: pd.Series) -> str:
     interval = f", 95 % interval {row['low']:.3f} to {row['high']:.3f}" if np.isfinite(row["low"]) else ""
-    splits = "split" if row["n_splits"] == 1 else "splits"
-    return f"{row['label']} (R² {row['mean']:.3f}{interval}, {row['n_splits']} {splits})"
+    return f"{row['label']} (R² {row['mean']:.3f}{interval}, {counted(row['n_splits'], 'split')})"
 
 
 def say_depth(table: pd.DataFrame) -> str:
@@ -495,8 +501,9 @@ def say_verdicts(table: pd.DataFrame) -> str:
         rival = f" over {label_of(row.rival)}" if row.rival else " over the gene means"
         effect = ""
         if np.isfinite(row.effect):
-            interval = f"[{row.low:+.3f}, {row.high:+.3f}], {row.n_splits} splits"
-            effect = f" {label_of(row.challenger)}{rival}: {row.effect:+.3f} R² {interval}."
+            known = f" [{row.low:+.3f}, {row.high:+.3f}]" if np.isfinite(row.low) else ""
+            mean = f"{row.effect:+.3f} R²{known}, {counted(row.n_splits, 'split')}"
+            effect = f" {label_of(row.challenger)}{rival}: {mean}."
         lines.append(f"- **{row.id} {row.verdict}**: {row.statement}{effect} ({row.reason})")
     return "\n".join(lines)
 
