@@ -67,7 +67,7 @@ def test_deviations_draws_and_page_have_their_names(folder, capsys):
 def test_a_model_fills_other_samples_with_other_gene_order(folder, capsys):
     assert run("train", "in.csv", "-o", "model", "--method", "gaussian") == 0
     assert main(["inspect", "model"]) == 0
-    assert "r2" in capsys.readouterr().out
+    assert "R², all genes together: " in capsys.readouterr().out
     frame = pd.read_csv("in.csv", index_col=0).iloc[:4, ::-1].drop(columns="ATM")
     frame.assign(OTHER=1.0).to_csv("few.csv")
     arguments = ("--model", "model", "--orientation", "samples_by_genes", "--uncertainty", "--draws", "1")
@@ -80,6 +80,55 @@ def test_a_model_fills_other_samples_with_other_gene_order(folder, capsys):
     assert run("impute", "in.csv", "-o", "own.csv", "--model", "model", "--report", "page.html") == 0
     for told in (capsys.readouterr().out, Path("page.html").read_text(encoding="utf-8")):
         assert "fitted to 30 samples of in.csv. If samples of this matrix were among them" in told
+
+
+def test_another_cohort_s_accuracy_is_told_without_being_asked_for(folder, capsys):
+    assert run("train", "in.csv", "-o", "model", "--method", "gaussian") == 0
+    frame = pd.read_csv("in.csv", index_col=0)
+    assert run("impute", "in.csv", "-o", "own.csv", "--model", "model") == 0
+    told = capsys.readouterr().out
+    assert "hidden known values: R² 0." in told and "do not use" not in told
+    (frame + 30.0).to_csv("far.csv")
+    assert run("impute", "far.csv", "-o", "far_out.csv", "--model", "model") == 0
+    assert "do not use these values. Without --model these samples are filled from each" in capsys.readouterr().out
+    # one sample has nothing that could be hidden and scored
+    frame.iloc[:1].to_csv("one.csv")
+    assert run("impute", "one.csv", "-o", "one_out.csv", "--model", "model", "--orientation", "samples_by_genes") == 0
+    assert "accuracy: not measured" in capsys.readouterr().out
+
+
+def test_covariates_come_from_a_table_or_from_obs_and_are_told(folder, capsys):
+    from reproduce.matrices.files import write_frame
+
+    frame, samples = (pd.read_csv(name, index_col=0) for name in ("in.csv", "samples.csv"))
+    write_frame(frame, "in.h5ad", obs=samples)
+    assert run("impute", "in.h5ad", "-o", "plain.h5ad", "--method", "gaussian") == 0
+    assert "by --covariates obs:tissue" in capsys.readouterr().out
+    filled = []
+    for given, where in (("samples.csv", "samples.csv"), ("obs:tissue, age", "obs")):
+        out = f"{where}.parquet"
+        assert run("impute", "in.h5ad", "-o", out, "--method", "gaussian", "--covariates", given) == 0
+        said = capsys.readouterr().out
+        assert f"covariates from {where}: tissue, age" in said and "are kept and not taken" not in said
+        filled.append(pd.read_parquet(out))
+    pd.testing.assert_frame_equal(*filled)
+    for matrix, given, told in (("in.h5ad", "obs:batch", "no column 'batch'"), ("in.csv", "obs:age", "no obs")):
+        assert run("impute", matrix, "-o", "no.csv", "--covariates", given) == 2
+        assert told in capsys.readouterr().err
+    # the tables of several files are joined as their matrices are
+    write_frame(frame.iloc[:20], "a.h5ad", obs=samples.iloc[:20])
+    write_frame(frame.iloc[20:], "b.h5ad", obs=samples.iloc[20:])
+    arguments = ("-o", "model", "--method", "gaussian", "--covariates", "obs:tissue,age")
+    assert run("train", "a.h5ad", "b.h5ad", *arguments) == 0
+    assert "A table of covariates with one row per sample: tissue, age" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["impute", "evaluate", "train"])
+def test_what_cannot_be_written_is_refused_before_anything_is_computed(folder, capsys, command):
+    assert run(command, "in.csv", "-o", "samples.csv/out.csv") == 2
+    error = capsys.readouterr().err
+    assert "samples.csv is a file, not a folder" in error and error.count("\n") == 1
+    assert sorted(path.name for path in folder.iterdir()) == ["in.csv", "samples.csv"]
 
 
 def test_methods_are_compared_as_table_and_figure(folder, capsys):

@@ -52,8 +52,12 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _evaluate_now(options: argparse.Namespace, progress: Progress, written: list[Path]) -> None:
+    from reproduce.commands.outputs import check_writable
     from reproduce.matrices.evaluation import evaluate
 
+    for target in (options.output, options.figure):
+        if target is not None:
+            check_writable(target)
     if options.figure is not None and options.figure.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise ConfigError(f"{options.figure.name}: give a figure's name that ends in .png, .svg or .pdf.")
     matrix, covariates = read_inputs(options.input, options, progress)
@@ -104,7 +108,7 @@ def _draw(table: pd.DataFrame, path: Path) -> None:
 
 def _lines_of(table: pd.DataFrame) -> list[str]:
     """The comparison as text."""
-    rows = [("method", "R²", "95 % interval", "less than the best", "genes' median", "RMSE", "seconds")]
+    rows = [("method", "R²", "95 % interval", "less than the best", "median over genes", "RMSE", "seconds")]
     notes = []
     for row in table.itertuples():
         if row.status != "ok":

@@ -94,13 +94,14 @@ def _impute_now(options: argparse.Namespace, progress: Progress, written: list[P
     filled = _filled(matrix, covariates, model, options, progress)
     targets = _write_filled(matrix, filled, options, progress)
     written += targets
-    held_out, seen = None, ""
-    if options.report is not None:
-        if model is not None:
-            from reproduce.matrices.by_model import what_it_has_seen
+    held_out, why, seen = None, "", ""
+    if model is not None:  # which knows nothing of these samples, and fills in a moment
+        from reproduce.matrices.by_model import what_it_has_seen
 
-            seen = what_it_has_seen(model)
+        seen = what_it_has_seen(model)
+    if options.report is not None or model is not None:
         held_out, why = _measured(matrix, filled, model, options, progress)
+    if options.report is not None:
         progress("drawing the page")
         with staged(options.report.parent) as files:
             page = _page(matrix, filled, held_out, why, seen, options)
@@ -110,23 +111,31 @@ def _impute_now(options: argparse.Namespace, progress: Progress, written: list[P
     progress.end()
     print_notes(matrix.notes + filled.notes)
     print(f"method: {filled.choice.label} ({filled.choice.method}); {filled.choice.reason}")
-    if held_out is not None:
-        print(
-            f"accuracy on {len(held_out.truth):,} hidden known values: R² {held_out.r2:.3f} "
-            f"(genes' median {held_out.median_gene_r2:.3f}), RMSE {held_out.rmse:.3f} on the log scale"
-            f"{'. ' if seen else ''}{seen}"
-        )
-        if held_out.r2 < 0:
-            print("that is worse than filling in each gene's mean: do not use these values")
-    elif options.report is not None:
-        print(f"accuracy: not measured: {why}")
+    _say_accuracy(held_out, why, seen, by_model=model is not None)
     for path in written:
         print(f"wrote {path}")
     print(f"{time.perf_counter() - clock:.1f} s in all, {filled.seconds:.1f} s to fit and fill")
 
 
+def _say_accuracy(held_out: HeldOut | None, why: str, seen: str, *, by_model: bool) -> None:
+    if held_out is None:
+        if why:
+            print(f"accuracy: not measured: {why}")
+        return
+    print(
+        f"accuracy on {len(held_out.truth):,} hidden known values: R² {held_out.r2:.3f} "
+        f"(median over genes {held_out.median_gene_r2:.3f}), RMSE {held_out.rmse:.3f} on the log scale"
+        f"{'. ' if seen else ''}{seen}"
+    )
+    if held_out.r2 < 0:
+        instead = ". Without --model these samples are filled from each other" if by_model else ""
+        print(f"that is worse than filling in each gene's mean: do not use these values{instead}")
+
+
 def _check_impute(options: argparse.Namespace) -> None:
     """What can be refused before anything is read."""
+    from reproduce.commands.outputs import check_writable
+
     if options.draws < 0:
         raise ConfigError(f"--draws is {options.draws}; give 0 or more.")
     if options.model is not None and (options.method != "auto" or options.set):
@@ -137,8 +146,7 @@ def _check_impute(options: argparse.Namespace) -> None:
     if options.report is not None:
         targets.append(options.report)
     for target in targets:
-        if target.is_dir():
-            raise ConfigError(f"{target} is a folder; give the name of a file.")
+        check_writable(target)
         if target.exists() and options.input.exists() and target.samefile(options.input):
             raise ConfigError(f"{target} is the input, which is left as it is; give another name.")
 
@@ -227,7 +235,7 @@ def _measured(
         fill = fill_by_model(model, matrix, filled.prepared, options.standardise)
     try:
         return held_out(filled.prepared, fill, seed=options.seed), ""
-    except DataFormatError as error:  # too small a matrix to hide anything of
+    except (DataFormatError, ConfigError) as error:  # too small a matrix to hide anything of
         return None, str(error)
 
 
@@ -240,7 +248,7 @@ def _page(
         "method": filled.choice.method,
         **{name: value for name, value in sorted(filled.imputer.get_params(deep=False).items()) if value is not None},
         "units": filled.prepared.scale.units,
-        "covariates": "none" if options.covariates is None else options.covariates.name,
+        "covariates": "none" if options.covariates is None else Path(options.covariates).name,
         "seed": options.seed,
     }
     if options.model is not None:

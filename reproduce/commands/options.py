@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FORMATS = "csv, tsv, txt, gct, parquet or h5ad, each also .gz"
 UNITS = ("auto", "log", "counts", "cpm", "tpm")
+#: What stands before names of columns of an .h5ad's own table of samples.
+OBS = "obs:"
 
 
 def new_parser(commands, name: str, command, summary: str, detail: str, examples: str) -> argparse.ArgumentParser:
@@ -60,8 +62,8 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--covariates",
         metavar="FILE",
-        type=Path,
-        help="csv or tsv, sample names first, then columns such as tissue, sex, age, donor; matched by name",
+        help="csv or tsv, sample names first, then columns such as tissue, sex, age, donor; matched by name. For an "
+        ".h5ad also obs:tissue,sex, these columns of its obs",
     )
     parser.add_argument("--units", choices=UNITS, default="auto", help="of the values (default: found and told)")
     parser.add_argument(
@@ -113,12 +115,32 @@ def _warn(message: Warning | str, *_: object) -> None:
 
 def read_inputs(path: Path, options: argparse.Namespace, progress: Progress) -> tuple[Matrix, pd.DataFrame | None]:
     """The matrix, and the covariates of its samples if there are any."""
-    from reproduce.matrices.files import read_covariates, read_matrix
+    from reproduce.matrices.files import read_matrix
 
     progress(f"reading {path.name}")
     matrix = read_matrix(path, orientation=options.orientation, keep_empty_genes=True)
-    covariates = None if options.covariates is None else read_covariates(options.covariates, matrix.values.index)
-    return matrix, covariates
+    return with_covariates(matrix, options.covariates)
+
+
+def with_covariates(matrix: Matrix, given: str | None) -> tuple[Matrix, pd.DataFrame | None]:
+    """The matrix with a note on the covariates that are used, and these; `given` is a file or ``obs:`` and names."""
+    if given is None:
+        return matrix, None
+    from dataclasses import replace
+
+    from reproduce.matrices._fields import KEPT_ASIDE
+    from reproduce.matrices.files import covariates_of_obs, read_covariates
+
+    names = given.removeprefix(OBS)
+    if names != given:
+        covariates = covariates_of_obs(matrix, [name.strip() for name in names.split(",")])
+    else:
+        covariates = read_covariates(given, matrix.values.index)
+    where = "obs" if names != given else Path(given).name
+    note = f"covariates from {where}: {', '.join(map(str, covariates.columns))}"
+    # columns that could be covariates are no news to who has chosen some
+    notes = [told for told in matrix.notes if KEPT_ASIDE not in told]
+    return replace(matrix, notes=(*notes, note)), covariates
 
 
 def _check_numbers(options: argparse.Namespace) -> None:

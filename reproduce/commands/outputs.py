@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from reproduce.errors import ConfigError
 from reproduce.files import naming
 
 _FOLDER = re.compile(r"\.writing-(\d+)-([0-9a-f]{8})-")
@@ -33,6 +34,26 @@ class Staged:
         for target in reversed(self._targets):
             with naming(target):
                 os.replace(self._folder / target.name, target)
+
+
+def check_writable(target: Path) -> None:
+    """Refuse a file that could not be written at the end of a long computation.
+
+    Raises
+    ------
+    ConfigError
+        For a folder, or a place below a file or in a folder that cannot be written to.
+    """
+    if target.is_dir():
+        raise ConfigError(f"{target} is a folder; give the name of a file.")
+    there = next(folder for folder in target.absolute().parents if folder.exists())
+    if not there.is_dir():
+        raise ConfigError(f"{target} cannot be written: {there} is a file, not a folder; give another name.")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=there):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{target} cannot be written: {there}: {error.strerror}; choose another folder.") from None
 
 
 @contextlib.contextmanager

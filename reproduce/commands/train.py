@@ -16,6 +16,7 @@ from reproduce.commands.options import (
     print_notes,
     run_interruptibly,
     settings_of,
+    with_covariates,
 )
 from reproduce.errors import ConfigError
 
@@ -66,19 +67,20 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _train_now(options: argparse.Namespace, progress: Progress, written: list[Path]) -> None:
+    from reproduce.commands.outputs import check_writable
     from reproduce.matrices.card import describe
-    from reproduce.matrices.files import read_covariates, read_matrix
+    from reproduce.matrices.files import read_matrix
     from reproduce.matrices.models import load_model, save_model
     from reproduce.matrices.training import joined, train
 
     if os.path.lexists(options.output):  # before an hour's fit, not after it
         raise ConfigError(f"{options.output} exists already; remove it, or give the model another name.")
+    check_writable(options.output)
     matrices = []
     for path in options.input:
         progress(f"reading {path.name}")
         matrices.append(read_matrix(path, orientation=options.orientation, keep_empty_genes=True))
-    matrix = joined(matrices)
-    covariates = None if options.covariates is None else read_covariates(options.covariates, matrix.values.index)
+    matrix, covariates = with_covariates(joined(matrices), options.covariates)
     model, notes = train(
         matrix,
         method=options.method,

@@ -88,7 +88,7 @@ def read_h5ad(data: bytes, path: Path, layer: str | None = None) -> tuple[Table,
     if sparse:
         notes.append(f"{key} is sparse: what it does not store is zero, and only stored NaN are missing")
     if len(obs.columns):
-        notes.append(kept_aside(list(obs.columns), "columns of obs"))
+        notes.append(kept_aside(list(map(str, obs.columns)), of_obs=True))
     table = Table([str(name) for name in obs.index], genes, values, tuple(notes))
     return table, H5adForm(key, dtype, sparse, data), obs
 

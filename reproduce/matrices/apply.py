@@ -9,7 +9,7 @@ model's relations between genes are used and its levels are not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -228,16 +228,16 @@ def _covariates_for(
     if given is None:
         if needed:
             raise CovariateError(
-                f"The model was fitted with the covariates {_columns(encoder)}; give a table with one row per sample "
-                "and these columns. Cells may be empty where something is not known."
+                f"The model was fitted with the covariates {_columns(encoder, needed)}; give a table with one row "
+                "per sample and these columns. Cells may be empty where something is not known."
             )
         given = pd.DataFrame(index=samples)
     given = _of_samples(given, samples)
     absent = [str(name) for name in needed if name not in given]
     if absent:
         raise CovariateError(
-            f"The covariates lack {', '.join(absent)}; the model was fitted with {_columns(encoder)}. Add the column; "
-            "cells may be empty where something is not known."
+            f"The covariates lack {', '.join(absent)}; the model was fitted with {_columns(encoder, needed)}. Add the "
+            "column; cells may be empty where something is not known."
         )
     notes = []
     extra = [str(name) for name in given if name not in encoder.columns_]
@@ -283,9 +283,9 @@ def _unseen(encoder: CovariateEncoder, given: pd.DataFrame) -> Iterable[str]:
         yield f"{len(new):,} sample(s) have the {name} {which}, which the model has not seen: taken as unknown"
 
 
-def _columns(encoder: CovariateEncoder) -> str:
+def _columns(encoder: CovariateEncoder, needed: Sequence[str]) -> str:
     levels = {name: f" ({_some(levels)})" for name, levels in encoder.categories_.items()}
-    return ", ".join(f"{name}{levels.get(name, '')}" for name in encoder.columns_)
+    return ", ".join(f"{name}{levels.get(name, '')}" for name in needed)
 
 
 # what is said of it

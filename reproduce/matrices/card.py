@@ -31,6 +31,17 @@ _KEEPS_SAMPLES = {"KNNImputer", "SurrogateTissueImputer"}
 _KEEPS_LEAVES = {"IterativeForestImputer", "BoostedTreesImputer"}
 
 
+#: Metrics of a model in words.
+_METRICS = {
+    "r2": "R², all genes together",
+    "median_gene_r2": "R², median over genes",
+    "rmse": "root mean squared error, log scale",
+    "hidden_rate": "share of entries hidden",
+    "n_samples_left_out": "samples left out of the fit",
+    "n_hidden": "hidden values",
+}
+
+
 def describe(model: Model) -> str:
     """The model card that ``reproduce inspect MODEL`` prints.
 
@@ -114,7 +125,8 @@ def _metrics(metrics: Mapping[str, Any]) -> Iterator[str]:
     if not metrics:
         yield "Not measured. `reproduce evaluate` measures it on a matrix of yours by hiding known entries."
     for name, value in metrics.items():
-        yield f"{name}: {value:.4g}" if isinstance(value, (float, np.floating)) else f"{name}: {value}"
+        label = _METRICS.get(name, name)
+        yield f"{label}: {value:.4g}" if isinstance(value, (float, np.floating)) else f"{label}: {value}"
 
 
 def _needs(model: Model) -> Iterator[str]:

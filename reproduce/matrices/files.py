@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from reproduce.matrices._parquet import ParquetForm
     from reproduce.matrices._text import Table, TextForm
 
-__all__ = ["FORMATS", "Layout", "Matrix", "read_covariates", "read_matrix", "write_frame", "write_matrix"]
+__all__ = [
+    "FORMATS",
+    "Layout",
+    "Matrix",
+    "covariates_of_obs",
+    "read_covariates",
+    "read_matrix",
+    "write_frame",
+    "write_matrix",
+]
 
 _TEXT = ("csv", "tsv", "txt", "gct")
 FORMATS = (*_TEXT, "parquet", "h5ad")
@@ -253,6 +262,41 @@ def read_covariates(path: str | os.PathLike[str], samples: Iterable[str]) -> pd.
             f"column must name samples as the matrix does (it begins with {some(table.index[:3])})"
         )
     return table.loc[samples]
+
+
+def covariates_of_obs(matrix: Matrix, names: Iterable[str]) -> pd.DataFrame:
+    """What a .h5ad file's own table says of the samples.
+
+    Parameters
+    ----------
+    matrix : Matrix
+    names : iterable of str
+        Columns of its `obs`.
+
+    Returns
+    -------
+    DataFrame (n_samples, n_covariates)
+        Columns of numbers as float64, others as text; NaN where missing.
+
+    Raises
+    ------
+    CovariateError
+        If there is no such table, or no column of a name.
+    """
+    if matrix.obs is None:
+        raise CovariateError(f"{matrix.source}: there is no obs to take covariates from; give a table by --covariates")
+    columns = {}
+    for name in names:
+        if name not in matrix.obs:
+            raise CovariateError(
+                f"{matrix.source}: obs has no column {name!r}; its columns are {some(list(matrix.obs.columns))}"
+            )
+        column = matrix.obs[name]
+        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+            columns[name] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            columns[name] = pd.array([pd.NA if pd.isna(value) else str(value) for value in column], dtype="str")
+    return pd.DataFrame(columns, index=matrix.values.index)
 
 
 def format_of(path: Path) -> tuple[str, bool]:
