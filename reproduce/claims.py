@@ -22,7 +22,8 @@ from reproduce.experiments.missingness import ONCE
 from reproduce.experiments.trials import COLUMNS as TRIAL_COLUMNS
 from reproduce.hypotheses import CONFIDENCE, MARGIN, Contrast, corrected_t, decide, overlap_ratio
 from reproduce.imputers import METHODS
-from reproduce.tables.summaries import counted, label_of, read_paper_reported, with_intervals
+from reproduce.tables.ranges import limits_of
+from reproduce.tables.summaries import counted, label_of, read_paper_reported, with_interval
 
 NOT_TESTABLE = "not testable here"
 COLUMNS = (
@@ -498,7 +499,10 @@ def show_claims(table: pd.DataFrame) -> pd.DataFrame:
             "id": table["id"],
             "claim": table["claim"],
             "verdict": table["verdict"],
-            "effect [95 %]": with_intervals(table, "effect"),
+            "effect [95 %]": [
+                with_interval(row.effect, row.low, row.high, limits=limits_of(row.quantity))
+                for row in table.itertuples()
+            ],
             "splits": table["n_splits"],
             "why": table["reason"],
         }

@@ -19,6 +19,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from reproduce.errors import ConfigError
 from reproduce.files import atomic_path
+from reproduce.tables import ranges
 from reproduce.tables.summaries import label_of, training_rows_text
 
 PALETTE = {
@@ -160,7 +161,7 @@ def scores(
             continue
         ax.plot(values, np.full(len(values), y), "o", color=colour, alpha=0.35, ms=4, mew=0)
         if np.isfinite(row["low"]):
-            ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=2)
+            ax.plot(ranges.cut(row["low"], row["high"], ranges.limits_of(metric)), [y, y], color=colour, lw=2)
         ax.plot(row["mean"], y, "D", color=colour, ms=5, mec="white", mew=0.6)
     ax.set_yticks(range(len(table)), _names(table))
     ax.set_ylim(-0.7, len(table) - 0.3)
@@ -465,7 +466,8 @@ def claims_forest(table: pd.DataFrame, ax: Axes, *, limit: float = 0.6) -> Axes:
             ax.annotate(text, (x, y), xycoords=("axes fraction", "data"), ha=side, va="center", color=colour, size=8)
             continue
         if np.isfinite(row["low"]):
-            ends = np.clip([row["low"] - row["margin"], row["high"] - row["margin"]], -limit, limit)
+            ends = np.array(ranges.cut(row["low"], row["high"], ranges.limits_of(row["quantity"])))
+            ends = np.clip(ends - row["margin"], -limit, limit)
             ax.plot(ends, [y, y], color=colour, lw=2)
         ax.plot(effect, y, "o", color=colour, ms=6, mec="white", mew=0.6)
     for y, row in drawn.iterrows():

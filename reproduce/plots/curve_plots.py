@@ -14,6 +14,7 @@ from matplotlib.ticker import PercentFormatter
 
 from reproduce.experiments.missingness import AT_EACH_RATE, ONCE
 from reproduce.plots import colour_of, new_figure
+from reproduce.tables import ranges
 from reproduce.tables.missingness_tables import MECHANISM_WORDS, name_of
 
 #: Networks: solid where trained for the rate that is filled, dashed where trained once; other methods are solid.
@@ -44,9 +45,10 @@ def missing_rate_curves(table: pd.DataFrame, ax: Axes, *, lowest: float = -0.4) 
         ax.plot(curve["missing_rate"], curve["mean"], color=colour, ls=_LINES[training], lw=1.5, **filled)
         known = np.isfinite(curve["low"])
         band = curve[known]
-        ax.fill_between(band["missing_rate"], band["low"], band["high"], color=colour, alpha=0.07, lw=0)
+        low, high = ranges.cut(band["low"], band["high"], ranges.R2)
+        ax.fill_between(band["missing_rate"], low, high, color=colour, alpha=0.07, lw=0)
         if len(band) == 1:
-            ax.plot(band["missing_rate"].repeat(2), [band["low"].iloc[0], band["high"].iloc[0]], color=colour, lw=1)
+            ax.plot(band["missing_rate"].repeat(2), [low[0], high[0]], color=colour, lw=1)
     ax.axhline(0, color="0.7", lw=0.8, zorder=0)
     ax.set_xlim(0, 1)
     ax.set_xticks([0.1, 0.3, 0.5, 0.7, 0.9])

@@ -12,6 +12,7 @@ from reproduce.domain_translation.joint import JOINT_METHODS
 from reproduce.domain_translation.methods import DIRECTIONS, METHODS
 from reproduce.plots import new_figure
 from reproduce.sample_generation.fidelity import SCORES
+from reproduce.tables import ranges
 
 METHOD_COLOURS = {
     "mean": "#999999",
@@ -45,7 +46,7 @@ def translation_dots(table: pd.DataFrame) -> Figure:
     for ax, direction in zip(axes, DIRECTIONS, strict=True):
         part = table[table["direction"] == direction].set_index("method").loc[order]
         for y, (method, row) in enumerate(part.iterrows()):
-            _dot(ax, y, row, METHOD_COLOURS[method])
+            _dot(ax, y, row, METHOD_COLOURS[method], ranges.R2)
         _across(ax, [METHODS[method] for method in order], direction)
         ax.set_xlabel("R², mean over features of the target")
     return fig
@@ -59,11 +60,12 @@ def class_dots(table: pd.DataFrame) -> Figure:
         part = table[table["direction"] == direction].set_index("method").loc[order]
         for y, (method, row) in enumerate(part.iterrows()):
             ends = {"mean": row["class_translated"], "low": row["class_low"], "high": row["class_high"]}
-            _dot(ax, y, pd.Series(ends), METHOD_COLOURS[method])
+            _dot(ax, y, pd.Series(ends), METHOD_COLOURS[method], ranges.SHARE)
         ax.axvline(part["class_real"].mean(), color="black", lw=1.0, label="real target")
         ax.axvline(part["class_source"].mean(), color="#0072B2", ls="--", lw=1.0, label="the source itself")
         _across(ax, [METHODS[method] for method in order], direction, zero=False)
-        ax.set(xlabel="class recognised (balanced accuracy)", xlim=(0, 1))
+        # room for whole dots at 0 and 1
+        ax.set(xlabel="class recognised (balanced accuracy)", xlim=(-0.03, 1.03))
     _legend_below(fig, axes[0])
     return fig
 
@@ -137,7 +139,7 @@ def joint_dots(table: pd.DataFrame) -> Figure:
     for ax, (score, title) in zip(axes, titles.items(), strict=True):
         part = table[table["score"] == score].set_index("method").loc[order]
         for y, (method, row) in enumerate(part.iterrows()):
-            _dot(ax, y, row, JOINT_COLOURS[method])
+            _dot(ax, y, row, JOINT_COLOURS[method], ranges.limits_of(score))
         _across(ax, [JOINT_METHODS[method] for method in order], title, zero=False)
     return fig
 
@@ -166,14 +168,14 @@ def _direction_colours() -> list[tuple[str, str]]:
     return list(zip(DIRECTIONS, ("#0072B2", "#E69F00"), strict=True))
 
 
-def _dot(ax: Axes, y: float, row: pd.Series, colour: str) -> None:
+def _dot(ax: Axes, y: float, row: pd.Series, colour: str, limits: tuple[float, float] = ranges.ANY) -> None:
     if row["mean"] < _LEAST_R2:
         ax.annotate(
             f"◂ {row['mean']:.2f}", (0.01, y), xycoords=("axes fraction", "data"), color=colour, va="center", size=8
         )
         return
     if np.isfinite(row["low"]):
-        ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=1.8)
+        ax.plot(ranges.cut(row["low"], row["high"], limits), [y, y], color=colour, lw=1.8)
     ax.plot(row["mean"], y, "o", color=colour, ms=5)
 
 

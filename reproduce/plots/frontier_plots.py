@@ -11,6 +11,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from reproduce.experiments.trials import ORACLE
 from reproduce.plots import colour_of, new_figure
+from reproduce.tables import ranges
 from reproduce.tables.frontier_tables import SCENARIO_WORDS
 from reproduce.tables.summaries import SCENARIO_TITLES
 
@@ -34,13 +35,13 @@ def frontier(table: pd.DataFrame, ax: Axes, *, depth: float = 0.2) -> Axes:
     for row in methods.itertuples():
         colour = colour_of(row.method)
         if np.isfinite(row.low):
-            ax.plot([row.seconds] * 2, [row.low, row.high], color=colour, lw=1.4)
+            ax.plot([row.seconds] * 2, ranges.cut(row.low, row.high, ranges.R2), color=colour, lw=1.4)
         ax.plot(row.seconds, row.mean, "o", color=colour, ms=6, zorder=6)
     bottom = methods["mean"].min() - 0.12 * depth
     for row in everything[~everything["method"].isin(methods["method"])].itertuples():
         where = {"va": "bottom", "ha": "center", "size": 7, "color": colour_of(row.method)}
         ax.annotate(f"{row.label}\n▾ {row.mean:.2f}", (row.seconds, bottom), **where)
-    ends = methods["high"].replace(np.inf, np.nan)
+    ends = methods["high"].replace(np.inf, np.nan).clip(upper=ranges.R2[1])
     # the best attainable score is in sight as well
     ax.set_ylim(bottom, np.nanmax([table["mean"].max(), *ends]) + 0.08 * depth)
     _name_dots(methods, ax)
@@ -98,7 +99,9 @@ def rate_curves(table: pd.DataFrame, ax: Axes) -> Axes:
         ax.plot(rows["missing_rate"], rows["mean"], "--" if dashed else "o-", color=colour, ms=3.5, lw=1.4,
                 label=rows["label"].iloc[0])  # fmt: skip
         if np.isfinite(rows["low"]).all():
-            ax.fill_between(rows["missing_rate"], rows["low"], rows["high"], color=colour, alpha=0.13, lw=0)
+            ax.fill_between(
+                rows["missing_rate"], *ranges.cut(rows["low"], rows["high"], ranges.R2), color=colour, alpha=0.13, lw=0
+            )
     ax.xaxis.set_major_formatter(lambda rate, _: f"{rate:.0%}")
     ax.set(xlabel="fraction hidden", ylabel="R²")
     ax.grid(color="0.93")

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from reproduce.experiments.downstream import COMPLETE
 from reproduce.experiments.intervals import OWN
 from reproduce.plots import colour_of, new_figure
+from reproduce.tables import ranges
 from reproduce.tables.interval_tables import ALL_TISSUES, TOLERANCE, name_of
 from reproduce.tables.missingness_tables import percent
 from reproduce.tables.summaries import SCENARIO_TITLES
@@ -67,11 +69,16 @@ def coverage_by_rate(table: pd.DataFrame, ax: Axes, *, nominal: float = 0.95, ti
         group = group.sort_values("missing_rate")
         x, off = group["missing_rate"] + shift, 100 * (group["coverage"] - nominal)
         known = np.isfinite(group["low"]).to_numpy()
-        low, high = (100 * (group[end] - nominal)[known] for end in ("low", "high"))
+        low, high = (
+            100 * (end - nominal) for end in ranges.cut(group["low"][known], group["high"][known], ranges.SHARE)
+        )
         ax.vlines(x[known], low, high, color=colour_of(method), lw=1, alpha=0.7)
         ax.plot(x, off, "o", label=name_of(method, source), **_style(method, source))
     _tolerated(ax)
-    ax.xaxis.set_major_formatter(lambda rate, _: percent(rate))
+    rates = sorted(table["missing_rate"].unique())
+    ax.set_xticks(rates, [percent(rate) for rate in rates])
+    # a lone rate would be spread over the whole width
+    ax.set_xlim(min(rates) - 0.08, max(rates) + 0.08)
     ax.set(xlabel="missing rate", ylabel=f"the same at {percent(nominal)} (points)")
     ax.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return ax
@@ -149,6 +156,9 @@ def downstream_panels(table: pd.DataFrame) -> Figure:
         downstream_effects(table[table["question"] == question], ax, metric="slope", promised=1.0)
         ax.set_title(question)
         ax.set_xlabel("effects against the complete data's")
+        # room at the ends, where a tick would meet that of the panel beside it
+        ax.margins(x=0.15)
+        ax.xaxis.set_major_locator(MaxNLocator(3, prune="both"))
     return fig
 
 
@@ -168,7 +178,8 @@ def downstream_effects(table: pd.DataFrame, ax: Axes, *, metric: str = "coverage
     table = table[(table["way"] != COMPLETE) & table[metric].notna()].iloc[::-1].reset_index(drop=True)
     for y, row in table.iterrows():
         if np.isfinite(row[f"{metric}_low"]):
-            ax.plot([row[f"{metric}_low"], row[f"{metric}_high"]], [y, y], color=_DOTS, lw=2)
+            ends = ranges.cut(row[f"{metric}_low"], row[f"{metric}_high"], ranges.limits_of(metric))
+            ax.plot(ends, [y, y], color=_DOTS, lw=2)
         ax.plot(row[metric], y, "o", color=_DOTS, ms=6, mec="white", mew=0.6)
     ax.axvline(promised, color="0.5", lw=0.8, zorder=0)
     ax.set_yticks(range(len(table)), table["way"])

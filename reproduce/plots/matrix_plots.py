@@ -5,16 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 FILLED = "#0072B2"
 MISSING = "#D55E00"
 #: Points that a scatter shows at most; more would only be darker.
 MOST_POINTS = 20_000
+_KINDS = ((0.0, "known"), (1.0, "missing"))
 
 
 def missing_map(fractions: np.ndarray, shape: tuple[int, int], ax: Axes) -> Axes:
-    """Fraction missing in each cell (n_row_cells, n_gene_cells) of a matrix of `shape` (n_samples, n_genes)."""
+    """Fraction missing in each cell (n_row_cells, n_gene_cells) of a matrix of `shape` (n_samples, n_genes).
+
+    Fractions have a colour bar; where all are 0 or 1, a legend says which is which.
+    """
     image = ax.imshow(
         fractions,
         aspect="auto",
@@ -26,7 +31,11 @@ def missing_map(fractions: np.ndarray, shape: tuple[int, int], ax: Axes) -> Axes
     )
     ax.set(xlabel="gene, in the file's order", ylabel="sample")
     ax.spines[:].set_visible(False)
-    ax.figure.colorbar(image, ax=ax, label="missing", shrink=0.9)
+    if np.isin(fractions, (0, 1)).all():
+        kinds = [Patch(facecolor=image.cmap(value), edgecolor="0.6", label=name) for value, name in _KINDS]
+        ax.legend(handles=kinds, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=8)
+    else:
+        ax.figure.colorbar(image, ax=ax, label="fraction missing", shrink=0.9)
     return ax
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from reproduce.plots import new_figure
+from reproduce.tables import ranges
 from reproduce.tables.multitask_tables import METHODS
 
 METHOD_COLOURS = {
@@ -25,19 +26,14 @@ METHOD_COLOURS = {
     "activity": "#000000",
 }
 _MARKERS = dict(zip(METHOD_COLOURS, "os^<DvXhP*", strict=True))
-_RELATED = ("#D55E00", "#009E73", "#0072B2")
+_LEVEL_MARKERS = "os^DvP"
 _GREY = "#777777"
 #: Scores further down are drawn at the edge, as arrows; intervals end there, and at 1.
 _LOWEST = -0.5
 
 
 def score_dots(table: pd.DataFrame, by: str = "relatedness") -> Figure:
-    """R² by method with 95 % intervals over seeds, a panel for each relatedness or source; line: what noise leaves.
-
-    An empty figure for an empty table.
-    """
-    if table.empty:
-        return new_figure(width=4.2, height=0.5, subplot_kw={"frame_on": False, "xticks": [], "yticks": []})[0]
+    """R² by method with 95 % intervals over seeds, a panel for each relatedness or source; line: what noise leaves."""
     panels = list(table.groupby(by, sort=False))
     height = 0.9 + 0.3 * table["method"].nunique()
     fig, axes = new_figure(len(panels), width=4.2, height=height, sharey=True, squeeze=False)
@@ -116,15 +112,16 @@ def sweep_panels(table: pd.DataFrame, spectra: pd.DataFrame) -> Figure:
     levels = list(table["relatedness"].unique())
     fig, axes = new_figure(1 + len(levels), width=3.8, height=3.6)
     penalties = sorted(table["penalty"].unique())
+    # colours are those of methods: levels of relatedness are greys, told apart by markers too
+    greys = np.linspace(0.0, 0.62, len(levels)).astype(str)
     for number, related in enumerate(levels):
         part = table[table["relatedness"] == related].sort_values("penalty")
         x = [penalties.index(value) + 0.06 * (number - len(levels) / 2) for value in part["penalty"]]
-        _line(axes[0], x, part, _RELATED[number % 3], "os^"[number % 3], f"relatedness {related:g}")
+        _line(axes[0], x, part, greys[number], _LEVEL_MARKERS[number % 6], f"relatedness {related:g}")
     axes[0].set_xticks(range(len(penalties)), [f"{value:g}" for value in penalties])
     axes[0].set(xlabel="penalty λ of the trace norm", ylabel="R² of test cells, mean over genes", title="Penalty")
     axes[0].set_ylim(min(-0.05, max(_LOWEST, table["mean"].min() - 0.05)), 1.0)
     axes[0].axhline(0.0, color=_GREY, lw=0.8, zorder=0)
-    axes[0].legend(fontsize=8)
     shades = plt.get_cmap("viridis")(np.linspace(0.0, 0.85, len(penalties)))
     for ax, related in zip(axes[1:], levels, strict=True):
         part = spectra[spectra["relatedness"] == related]
@@ -138,7 +135,10 @@ def sweep_panels(table: pd.DataFrame, spectra: pd.DataFrame) -> Figure:
         )
         ax.set_ylim(0.0, 1.05)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[-1].legend(fontsize=8)
+    # below the panels, where neither lies over a bar
+    for ax, place, rows in ((axes[0], "left", len(levels)), (axes[-1], "right", 2)):
+        handles, names = ax.get_legend_handles_labels()
+        fig.legend(handles, names, loc=f"outside lower {place}", ncols=-(-len(names) // rows), fontsize=8)
     return fig
 
 
@@ -153,7 +153,9 @@ def precision_curves(table: pd.DataFrame) -> Figure:
             ax.plot(
                 part["k"], part["mean"], color=colour, marker=_MARKERS[method], ms=3.5, lw=1.3, label=METHODS[method]
             )
-            ax.fill_between(part["k"], part["low"], part["high"], color=colour, alpha=0.08, lw=0)
+            ax.fill_between(
+                part["k"], *ranges.cut(part["low"], part["high"], ranges.SHARE), color=colour, alpha=0.08, lw=0
+            )
         ax.set(xlabel="most important factors of a gene, k", title=_titled("relatedness", value), ylim=(0, 1.02))
         ax.axhline(group["chance"].mean(), color=_GREY, lw=0.9, ls=":", label="random order")
     axes[0][0].set_ylabel("share that regulates the gene")
@@ -162,7 +164,8 @@ def precision_curves(table: pd.DataFrame) -> Figure:
 
 
 def _line(ax: Axes, x, part: pd.DataFrame, colour: str, marker: str, label: str) -> None:
-    errors = np.nan_to_num([part["mean"] - part["low"], part["high"] - part["mean"]])
+    low, high = ranges.cut(part["low"], part["high"], ranges.R2)
+    errors = np.nan_to_num([part["mean"] - low, high - part["mean"]])
     ax.errorbar(x, part["mean"], errors, color=colour, marker=marker, ms=4, lw=1.3, elinewidth=1.0, label=label)
 
 

@@ -12,6 +12,7 @@ from matplotlib.ticker import NullFormatter
 
 from reproduce.plots import new_figure
 from reproduce.sample_generation.fidelity import SCORES
+from reproduce.tables import ranges
 from reproduce.tables.sample_generation_tables import LABELS, SCORE_LABELS
 
 METHOD_COLOURS = {
@@ -75,7 +76,7 @@ def fidelity_dots(table: pd.DataFrame) -> Figure:
         if score in SCORES:
             ax.axvline(SCORES[score], color="#444444", lw=0.9, ls="--", zorder=0)
         part = table[table["score"] == score]
-        _dots(ax, part)
+        _dots(ax, part, ranges.limits_of(score))
         _limit(ax, part, SCORES.get(score))
         ax.set_title(SCORE_LABELS[score], fontsize=9)
         ax.locator_params(axis="x", nbins=4)
@@ -95,7 +96,12 @@ def size_curves(table: pd.DataFrame) -> Figure:
             at = part["n_train"] * 1.04 ** (k - (len(methods) - 1) / 2)
             style = {"color": METHOD_COLOURS[method], "marker": _MARKERS.get(method, "x")}
             ax.plot(at, part["mean"], lw=1.2, ms=4, label=LABELS[method], **style)
-            ax.vlines(at, part["low"], part["high"], color=METHOD_COLOURS[method], lw=1.2)
+            ax.vlines(
+                at,
+                *ranges.cut(part["low"], part["high"], ranges.limits_of(score)),
+                color=METHOD_COLOURS[method],
+                lw=1.2,
+            )
         ax.set_xscale("log")
         ax.set_xticks(sizes, [f"{n:,}" for n in sizes])
         ax.xaxis.set_minor_formatter(NullFormatter())
@@ -110,7 +116,7 @@ def size_curves(table: pd.DataFrame) -> Figure:
 def rare_dots(table: pd.DataFrame) -> Figure:
     """Balanced accuracy by remedy, and what it gains over doing nothing, with 95 % intervals."""
     fig, axes = new_figure(2, width=4.0, height=1.1 + 0.3 * len(table), sharey=True)
-    _dots(axes[0], table)
+    _dots(axes[0], table, ranges.SHARE)
     _limit(axes[0], table, None)
     axes[0].set(xlabel="balanced accuracy", title="Real test samples")
     ends = {"over_nothing": "mean", "over_nothing_low": "low", "over_nothing_high": "high"}
@@ -130,12 +136,12 @@ def _limit(ax: Axes, table: pd.DataFrame, perfect: float | None) -> None:
     ax.set_xlim(max(low, min(shown) - room), min(high, max(shown) + room))
 
 
-def _dots(ax: Axes, table: pd.DataFrame) -> None:
+def _dots(ax: Axes, table: pd.DataFrame, limits: tuple[float, float] = ranges.ANY) -> None:
     part = table.iloc[::-1].reset_index(drop=True)
     for y, row in part.iterrows():
         colour = METHOD_COLOURS[row["method"]]
         if np.isfinite(row["low"]):
-            ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=1.6)
+            ax.plot(ranges.cut(row["low"], row["high"], limits), [y, y], color=colour, lw=1.6)
         ax.plot(row["mean"], y, "o", color=colour, ms=5)
     ax.set_yticks(range(len(part)), part["label"])
     ax.grid(axis="x", color="#DDDDDD", lw=0.6)

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reproduce.plots import new_figure
 from reproduce.single_cell.grid import DIVERGED
+from reproduce.tables import ranges
 from reproduce.tables.single_cell_tables import LAWS, METHODS
 from reproduce.tables.single_cell_tasks import OVERFLOW
 
@@ -196,7 +197,7 @@ def _dots(table: pd.DataFrame, titles: dict[str, str], colours: dict[str, str]) 
         part = table[table["score"] == score].iloc[::-1].reset_index(drop=True)
         for y, row in part.iterrows():
             colour = colours.get(row["label"], "#333333")
-            ax.plot([row["low"], row["high"]], [y, y], color=colour, lw=1.6)
+            ax.plot(ranges.cut(row["low"], row["high"], ranges.limits_of(score)), [y, y], color=colour, lw=1.6)
             ax.plot(row["mean"], y, "o", color=colour, ms=5)
         ax.set_yticks(range(len(part)), part["label"])
         ax.set(title=title)

@@ -15,6 +15,7 @@ from matplotlib.ticker import NullFormatter
 
 from reproduce.experiments.transfer import REFERENCE_ONLY, TARGET_ONLY, TRANSFER
 from reproduce.plots import COHORTS, PALETTE, new_figure
+from reproduce.tables import ranges
 from reproduce.tables.transfer_tables import arm_label
 
 _LINES = {TARGET_ONLY: "-", REFERENCE_ONLY: (0, (1, 1.4)), TRANSFER: "-"}
@@ -49,7 +50,8 @@ def patient_curves(table: pd.DataFrame, ax: Axes, *, lowest: float = -0.4) -> Ax
             marker="o", ms=3.5, mec=colour, mfc="white" if arm == REFERENCE_ONLY else colour,
         )  # fmt: skip
         band = curve[np.isfinite(curve["low"])]
-        ax.fill_between(band["n_patients"], band["low"], band["high"], color=colour, alpha=0.1, lw=0)
+        low, high = ranges.cut(band["low"], band["high"], ranges.R2)
+        ax.fill_between(band["n_patients"], low, high, color=colour, alpha=0.1, lw=0)
     sizes = sorted(table["n_patients"].unique())
     ax.set_xscale("log")
     ax.set_xticks(sizes, [str(n) for n in sizes])

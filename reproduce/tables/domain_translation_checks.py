@@ -14,6 +14,7 @@ import pandas as pd
 
 from reproduce.domain_translation import joint
 from reproduce.domain_translation.methods import DIRECTIONS, METHODS, NETWORKS, TIE_CONTRASTS, TIED
+from reproduce.tables import ranges
 from reproduce.tables.domain_translation_contrasts import (
     adjusted,
     contrasts,
@@ -47,8 +48,8 @@ def show_ties(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({
         "direction": table["direction"],
         "latents tied by": table["tie"],
-        "R²": with_intervals(table),
-        "class recognised": with_intervals(table, "class_mean", ("class_low", "class_high"), ""),
+        "R²": with_intervals(table, limits=ranges.R2),
+        "class recognised": with_intervals(table, "class_mean", ("class_low", "class_high"), "", ranges.SHARE),
         "divisions": table["n_seeds"],
     })  # fmt: skip
 
@@ -156,7 +157,7 @@ def show_laws(table: pd.DataFrame) -> pd.DataFrame:
     """One row a way."""
     return pd.DataFrame({
         "way": table["arm"],
-        "R² of beta-values": with_intervals(table),
+        "R² of beta-values": with_intervals(table, limits=ranges.R2),
         "outside [0, 1]": table["outside"].map("{:.2%}".format),
         "features below 0": table["below_zero"].map("{:.1%}".format),
         "seconds": table["seconds"].map("{:.1f}".format),
@@ -173,7 +174,7 @@ def say_laws(table: pd.DataFrame, rows: pd.DataFrame) -> str:
     )
     for _, row in found["lead"].iterrows():
         best = table.set_index("arm").loc[row["one"]]
-        words.append(f"Highest R² of beta-values: {row['one']}, {text_of(best)}, {lead_of(row)}.")
+        words.append(f"Highest R² of beta-values: {row['one']}, {text_of(best, limits=ranges.R2)}, {lead_of(row)}.")
     for _, row in found["law"].iterrows():
         words.append(f"The Beta law against the Gaussian, both on beta-values: {said_of(row)}.")
     worst = table.loc[table["outside"].idxmax()]
@@ -268,7 +269,8 @@ def joint_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 def show_joint(table: pd.DataFrame) -> pd.DataFrame:
     """One row a method."""
-    wide = table.assign(text=with_intervals(table, sign="")).pivot(index="label", columns="score", values="text")
+    texts = [text_of(row, limits=ranges.limits_of(row["score"])) for _, row in table.iterrows()]
+    wide = table.assign(text=texts).pivot(index="label", columns="score", values="text")
     order = [label for label in joint.JOINT_METHODS.values() if label in wide.index]
     shown = wide.loc[order, list(JOINT_SCORES)].rename(columns=JOINT_SCORES)
     return shown.rename_axis(columns=None).reset_index(names="samples")

@@ -14,6 +14,7 @@ import pandas as pd
 
 from reproduce.domain_translation import comparison
 from reproduce.hypotheses import CONFIDENCE, corrected_t, holm
+from reproduce.tables import ranges
 from reproduce.tables.summaries import with_interval
 
 #: Test over training samples, which the corrected t needs.
@@ -81,9 +82,9 @@ def adjusted(**families: pd.DataFrame) -> dict[str, pd.DataFrame]:
     }
 
 
-def text_of(row: pd.Series, sign: str = "") -> str:
-    """A mean with its interval."""
-    return with_interval(row["mean"], row["low"], row["high"], sign)
+def text_of(row: pd.Series, sign: str = "", limits: tuple[float, float] = ranges.ANY) -> str:
+    """A mean with its interval, which ends at the score's limits."""
+    return with_interval(row["mean"], row["low"], row["high"], sign, limits)
 
 
 def verdict_of(row: pd.Series, above: str = "better", below: str = "worse") -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from reproduce.domain_translation import comparison
 from reproduce.domain_translation.methods import DIRECTIONS, FORWARD, METHODS
 from reproduce.multiomics.paired import PairedOmics
+from reproduce.tables import ranges
 from reproduce.tables.domain_translation_contrasts import (
     adjusted,
     contrasts,
@@ -91,11 +92,11 @@ def show_translation(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({
         "direction": shown["direction"],
         "method": shown["label"],
-        "R² (mean over features)": with_intervals(shown, sign=""),
+        "R² (mean over features)": with_intervals(shown, sign="", limits=ranges.R2),
         "less ridge's": with_intervals(shown, "less_mean", ("less_low", "less_high")),
         "Pearson": shown["pearson"].map("{:.3f}".format),
         "features below 0": shown["below_zero"].map("{:.1%}".format),
-        "class recognised": with_intervals(shown, "class_translated", ("class_low", "class_high"), ""),
+        "class recognised": with_intervals(shown, "class_translated", ("class_low", "class_high"), "", ranges.SHARE),
         "seconds": shown["seconds"].map("{:.1f}".format),
         "divisions": shown["n_seeds"],
     })  # fmt: skip
@@ -117,7 +118,8 @@ def say_translation(table: pd.DataFrame, rows: pd.DataFrame) -> str:
     for _, row in found["lead"].iterrows():
         best = of.loc[(row["direction"], row["one"])]
         words.append(
-            f"{row['direction']}: {METHODS[row['one']]} has the highest R², {text_of(best)}, {lead_of(row, METHODS)}."
+            f"{row['direction']}: {METHODS[row['one']]} has the highest R², {text_of(best, limits=ranges.R2)}, "
+            f"{lead_of(row, METHODS)}."
         )
     for (one, other), part in found["planned"].groupby(["one", "other"], sort=False):
         told = [f"{said_of(row)} {row['direction']}" for _, row in part.iterrows()]
@@ -239,12 +241,12 @@ def say_pairs(table: pd.DataFrame, rows: pd.DataFrame) -> str:
     for _, row in lead.iloc[sorted({0, len(lead) - 1})].iterrows() if len(lead) else ():
         n, best = row["n_pairs"], means.loc[(FORWARD, row["n_pairs"], row["one"])]
         aligned = (
-            f"; aligned auto-encoders: {text_of(means.loc[(FORWARD, n, 'aligned')])}"
+            f"; aligned auto-encoders: {text_of(means.loc[(FORWARD, n, 'aligned')], limits=ranges.R2)}"
             if "aligned" not in (row["one"], row["other"]) and (FORWARD, n, "aligned") in means.index
             else ""
         )
         words.append(
-            f"With {n} pairs ({FORWARD}) {METHODS[row['one']]} has the highest R², {text_of(best)}, "
+            f"With {n} pairs ({FORWARD}) {METHODS[row['one']]} has the highest R², {text_of(best, limits=ranges.R2)}, "
             f"{lead_of(row, METHODS)}{aligned}."
         )
     gain = found["gain"]

@@ -12,8 +12,9 @@ from reproduce.errors import DataFormatError
 from reproduce.experiments.downstream import COMPLETE, N_DRAWS, WAYS
 from reproduce.experiments.intervals import CONFORMAL, CORRELATION, LEVELS, OWN
 from reproduce.hypotheses import corrected_t, holm, overlap_ratio
+from reproduce.tables import ranges
 from reproduce.tables.missingness_tables import percent
-from reproduce.tables.summaries import label_of, with_intervals
+from reproduce.tables.summaries import SCENARIO_TITLES, label_of, with_intervals
 
 #: How far coverage may be from what is promised.
 TOLERANCE = 0.02
@@ -104,24 +105,35 @@ def gene_coverage_table(results: pd.DataFrame) -> pd.DataFrame:
 def show_coverage(table: pd.DataFrame, *, tissue: str = ALL_TISSUES) -> pd.DataFrame:
     """`coverage_table` as a reader wants it: a row per method and rate, a column per level."""
     chosen = table[table["tissue"] == tissue]
-    cells = chosen.assign(cell=with_intervals(chosen, "coverage", sign=""))
+    cells = chosen.assign(cell=with_intervals(chosen, "coverage", sign="", limits=ranges.SHARE))
     wide = cells.pivot(index=_KEYS, columns="nominal", values="cell")
-    wide.columns = [f"inside {percent(level)} intervals [95 %]" for level in wide.columns]
+    wide.columns = [f"inside {percent(level)} intervals{_said_interval(chosen['low'])}" for level in wide.columns]
     shown = wide.reset_index()
     names = [name_of(*pair) for pair in zip(shown["method"], shown["variant"], strict=True)]
-    shown = shown.assign(method=names, missing_rate=shown["missing_rate"].map(percent))
+    shown = shown.assign(
+        scenario=shown["scenario"].map(SCENARIO_TITLES),
+        method=names,
+        missing_rate=shown["missing_rate"].map(percent),
+    )
     return shown.drop(columns="variant").rename(columns={"missing_rate": "missing rate"})
 
 
 def show_quality(table: pd.DataFrame) -> pd.DataFrame:
     """`quality_table` as a reader wants it."""
-    shown = {"scenario": table["scenario"]}
+    shown = {"scenario": table["scenario"].map(SCENARIO_TITLES)}
     shown["method"] = [name_of(*pair) for pair in zip(table["method"], table["variant"], strict=True)]
     shown["missing rate"] = table["missing_rate"].map(percent)
     names = {"width": "width in sd", "score": "interval score in sd", "correlation": "correlation of |error| with sd"}
     for prefix, name in names.items():
-        shown[f"{name} [95 %]"] = with_intervals(table, prefix, (f"{prefix}_low", f"{prefix}_high"), "")
+        ends = (f"{prefix}_low", f"{prefix}_high")
+        told = with_intervals(table, prefix, ends, "", ranges.limits_of(prefix))
+        shown[f"{name}{_said_interval(table[ends[0]])}"] = told
     return pd.DataFrame(shown | {"splits": table["n_splits"]})
+
+
+def _said_interval(low: pd.Series) -> str:
+    """What a heading says of intervals, if any number under it has one."""
+    return " [95 %]" if np.isfinite(low).any() else ""
 
 
 def say_coverage(table: pd.DataFrame) -> str:
@@ -294,11 +306,21 @@ def show_downstream(table: pd.DataFrame) -> pd.DataFrame:
     }
     shown = {"question": table["question"], "holes": table["way"]}
     for metric, name in numbers.items():
-        shown[name] = with_intervals(table, metric, (f"{metric}_low", f"{metric}_high"), "")
+        ends = (f"{metric}_low", f"{metric}_high")
+        shown[name] = with_intervals(table, metric, ends, "", ranges.limits_of(metric))
     for name in CORRECTIONS:
         parts = zip(*(table[f"{kind}_{name}"] for kind in ("significant", "false", "missed")), strict=True)
-        shown[f"genes found ({name}): all / false / missed"] = [f"{a:.1f} / {b:.1f} / {c:.1f}" for a, b, c in parts]
+        shown[f"genes found ({name}): all / false / missed"] = [" / ".join(map(_genes, part)) for part in parts]
     return pd.DataFrame(shown | {"splits": table["n_splits"]})
+
+
+def _genes(number: float) -> str:
+    """How many genes; a mean over splits may have a decimal."""
+    return f"{number:.1f}".removesuffix(".0")
+
+
+def _said_genes(number: float) -> str:
+    return f"{_genes(number)} gene{'' if _genes(number) == '1' else 's'}"
 
 
 def say_downstream(table: pd.DataFrame, ways: Iterable[str] = WAYS) -> str:
@@ -307,13 +329,13 @@ def say_downstream(table: pd.DataFrame, ways: Iterable[str] = WAYS) -> str:
     for question, group in table.groupby("question", sort=False):
         by_way = group.set_index("way")
         whole = by_way.loc[COMPLETE]
-        lines += [f"**{question}**: the complete data give {whole['significant_BH']:.1f} genes (BH, 5 %).", ""]
+        lines += [f"**{question}**: the complete data give {_said_genes(whole['significant_BH'])} (BH, 5 %).", ""]
         for way in [way for way in ways if way in by_way.index and way != COMPLETE]:
             row = by_way.loc[way]
             text = (
-                f"- {way}: {row['significant_BH']:.1f} genes, {row['false_BH']:.1f} of them false and "
-                f"{row['missed_BH']:.1f} missed; effects {row['slope']:.2f} of the complete data's; standard errors "
-                f"{row['width']:.2f} times its; {100 * row['coverage']:.0f} % of intervals hold its estimate"
+                f"- {way}: {_said_genes(row['significant_BH'])}, {_genes(row['false_BH'])} of them false and "
+                f"{_genes(row['missed_BH'])} missed; effects {row['slope']:.2f} of the complete data's; standard "
+                f"errors {row['width']:.2f} times its; {100 * row['coverage']:.0f} % of intervals hold its estimate"
             )
             drawn = f", {100 * row['proper']:.0f} % of those from the draws alone (95 % if proper)"
             lines.append(text + (drawn if np.isfinite(row["proper"]) else "") + ".")

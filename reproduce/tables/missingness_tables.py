@@ -18,6 +18,7 @@ from reproduce.experiments import ResultsStore
 from reproduce.experiments.missingness import AT_EACH_RATE, METHODS, ONCE, TrainedTrial, missingness_trials
 from reproduce.files import atomic_path
 from reproduce.hypotheses import MARGIN, Contrast, corrected_t, overlap_ratio
+from reproduce.tables import ranges
 from reproduce.tables.summaries import label_of, plus_minus, with_interval, with_intervals
 
 #: Robustness compares the score where this much is hidden with the score where half is.
@@ -229,8 +230,8 @@ def show_mechanisms(table: pd.DataFrame) -> pd.DataFrame:
     shown = {"hidden": table["mechanism"].map(MECHANISM_WORDS), "target": table["target"]}
     shown |= {"method": table["method"].map(label_of), "network trained": table["training"].replace("", "–")}
     for prefix, name in names.items():
-        sign = "+" if prefix == "bias" else ""
-        shown[name] = with_intervals(table, prefix, (f"{prefix}_low", f"{prefix}_high"), sign)
+        sign, limits = ("+", ranges.ANY) if prefix == "bias" else ("", ranges.R2)
+        shown[name] = with_intervals(table, prefix, (f"{prefix}_low", f"{prefix}_high"), sign, limits)
     return pd.DataFrame(shown)
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
+from reproduce.tables import ranges
 from reproduce.tables.multitask_tables import (
     METHODS,
     best_simple,
@@ -170,7 +171,7 @@ def show_precision(table: pd.DataFrame, k: int) -> pd.DataFrame:
     names = list(part["label"].unique())
     shown = {"method": [*names, "random order"]}
     for related, group in part.groupby("relatedness", sort=False):
-        found = dict(zip(group["label"], texts(group), strict=True))
+        found = dict(zip(group["label"], texts(group, limits=ranges.SHARE), strict=True))
         shown[f"relatedness {related:g}"] = [*(found.get(name, "–") for name in names), f"{group['chance'].mean():.3f}"]
     return pd.DataFrame(shown)
 
@@ -183,7 +184,7 @@ def say_precision(table: pd.DataFrame, contrasts: pd.DataFrame, k: int) -> str:
         sentence = (
             f"Relatedness {related:g}: of the first {k} factors a random order has {own['chance'].mean():.0%} right"
         )
-        sentence += f", trace norm {texts(own)[0]}." if len(own) else "."
+        sentence += f", trace norm {texts(own, limits=ranges.SHARE)[0]}." if len(own) else "."
         here = contrasts[contrasts["relatedness"] == related]
         for method in (best_simple(group), "activity"):
             found = here[here["method"] == method]
@@ -215,12 +216,13 @@ def show_clusters(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({
         "cells a gene": table["cells_per_gene"],
         "trained together": table["label"],
-        "R²": texts(table, ""),
+        "R²": texts(table, limits=ranges.R2),
         "less modules as simulated": [
             "–" if name == "true" else text for name, text in zip(table["clusters"], texts(table, "_less", "+"))
         ],
         "adjusted Rand index": [
-            "–" if np.isnan(mean) else text for mean, text in zip(table["mean_rand"], texts(table, "_rand"))
+            "–" if np.isnan(mean) else text
+            for mean, text in zip(table["mean_rand"], texts(table, "_rand", limits=ranges.CORRELATION))
         ],
         "seeds": table["n_seeds"],
     })  # fmt: skip
@@ -231,7 +233,7 @@ def say_clusters(table: pd.DataFrame) -> str:
     words = []
     for n_cells, group in table.groupby("cells_per_gene", sort=False):
         rows = group.set_index("clusters")
-        rand = text(*rows.loc["found", ["mean_rand", "low_rand", "high_rand"]])
+        rand = text(*rows.loc["found", ["mean_rand", "low_rand", "high_rand"]], limits=ranges.CORRELATION)
         parts = [f"{CLUSTERS[name]} {text(*rows.loc[name, ['mean_less', 'low_less', 'high_less']], '+')}"
                  for name in ("found", "one")]  # fmt: skip
         words.append(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from reproduce.hypotheses import CONFIDENCE, corrected_t, holm
 from reproduce.multitask.data import TEST_FRACTION
+from reproduce.tables import ranges
 
 METHODS = {
     "trace_norm": "trace norm",
@@ -138,7 +139,7 @@ def show_scores(table: pd.DataFrame, contrasts: pd.DataFrame) -> pd.DataFrame:
     shown = pd.DataFrame({names[key]: merged[key] for key in keys})
     return shown.assign(**{
         "method": merged["label"],
-        "R²": texts(merged),
+        "R²": texts(merged, limits=ranges.R2),
         "trace norm less it": ["–" if np.isnan(row[0]) else text(*row, "+") for row in ahead],
         "p (Holm)": ["–" if np.isnan(p) else f"{p:.2g}" for p in merged["p_holm"]],
         "seeds": merged["n_seeds"],
@@ -249,7 +250,8 @@ def say_real(table: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     words = []
     for source, group in table.groupby("source", sort=False):
         best = group.loc[group["mean"].idxmax()]
-        words.append(f"{source}: highest mean of {best['label']} (R² {text(best['mean'], best['low'], best['high'])}).")
+        score = text(best["mean"], best["low"], best["high"], limits=ranges.R2)
+        words.append(f"{source}: highest mean of {best['label']} (R² {score}).")
         found = contrasts[(contrasts["source"] == source) & (contrasts["method"] == best_simple(group))]
         if len(found):
             words.append(f"{_less('trace_norm', found.iloc[0]['method'])}: {judged(found.iloc[0])}.")
@@ -295,16 +297,17 @@ def with_holm(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(p_holm=holm(table["p"]) if len(table) else [])
 
 
-def text(mean: float, low: float, high: float, sign: str = "") -> str:
-    """A number with its interval."""
+def text(mean: float, low: float, high: float, sign: str = "", limits: tuple[float, float] = ranges.ANY) -> str:
+    """A number with its interval, which ends at the score's limits."""
+    low, high = ranges.cut(low, high, limits)
     ends = f" [{low:{sign}.3f},\u00a0{high:{sign}.3f}]" if np.isfinite(low) else ""
     return f"{mean:{sign}.3f}{ends}"
 
 
-def texts(table: pd.DataFrame, ending: str = "", sign: str = "") -> list[str]:
+def texts(table: pd.DataFrame, ending: str = "", sign: str = "", limits=ranges.ANY) -> list[str]:
     """`text` of each row, of the columns mean, low and high with an ending."""
     columns = [f"{name}{ending}" for name in ("mean", "low", "high")]
-    return [text(*row, sign) for row in table[columns].itertuples(index=False, name=None)]
+    return [text(*row, sign, limits) for row in table[columns].itertuples(index=False, name=None)]
 
 
 def judged(row: pd.Series) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from reproduce.imputers.costs import duration
+from reproduce.tables import ranges
 from reproduce.tables.summaries import with_interval
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def show_methods(table: pd.DataFrame) -> pd.DataFrame:
     """The table of `reproduce.matrices.evaluation.evaluate` as a reader wants it."""
     tried = table["status"] == "ok"
     scores = [
-        with_interval(row.r2, row.r2_low, row.r2_high, sign="") if row.status == "ok" else "–"
+        with_interval(row.r2, row.r2_low, row.r2_high, "", ranges.R2) if row.status == "ok" else "–"
         for row in table.itertuples()
     ]
     less = [

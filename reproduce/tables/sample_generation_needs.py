@@ -8,6 +8,7 @@ import pandas as pd
 from reproduce.hypotheses import holm
 from reproduce.sample_generation.benchmark import ALL_REAL, GENERATORS, NOTHING, WEIGHTS
 from reproduce.sample_generation.fidelity import SCORES
+from reproduce.tables import ranges
 from reproduce.tables.sample_generation_tables import (
     ALPHA,
     LABELS,
@@ -125,7 +126,10 @@ def _gain(row, other: str) -> dict[str, float]:
 
 def show_rare(table: pd.DataFrame) -> pd.DataFrame:
     """As a reader wants it."""
-    shown = {"remedy": table["label"], "balanced accuracy": [as_text(row) for _, row in table.iterrows()]}
+    shown = {
+        "remedy": table["label"],
+        "balanced accuracy": [as_text(row, limits=ranges.SHARE) for _, row in table.iterrows()],
+    }
     for other in (NOTHING, WEIGHTS):
         shown[f"over {LABELS[other]}"] = [
             "–" if row["method"] == other or np.isnan(row[f"over_{other}"]) else as_text(_gain(row, other), 3, "+")

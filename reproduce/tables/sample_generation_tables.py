@@ -25,6 +25,7 @@ from reproduce.sample_generation.benchmark import (
     WEIGHTS,
 )
 from reproduce.sample_generation.fidelity import SCORES
+from reproduce.tables import ranges
 from reproduce.tables.summaries import mean_and_interval
 
 #: Test over training samples, which the corrected t needs.
@@ -65,11 +66,10 @@ _SAID = ("ks", "correlation_error", "mmd", "classifier_auc", "coverage")
 _NEAR = 0.8
 
 
-def as_text(row, digits: int = 3, sign: str = "") -> str:
-    """A mean and its interval, if there is one."""
-    interval = (
-        f" [{row['low']:{sign}.{digits}f},\u00a0{row['high']:{sign}.{digits}f}]" if np.isfinite(row["low"]) else ""
-    )
+def as_text(row, digits: int = 3, sign: str = "", limits: tuple[float, float] = ranges.ANY) -> str:
+    """A mean and its interval, if there is one, which ends at the score's limits."""
+    low, high = ranges.cut(row["low"], row["high"], limits)
+    interval = f" [{low:{sign}.{digits}f},\u00a0{high:{sign}.{digits}f}]" if np.isfinite(low) else ""
     return f"{row['mean']:{sign}.{digits}f}{interval}"
 
 
@@ -137,7 +137,7 @@ def show_fidelity(table: pd.DataFrame) -> pd.DataFrame:
     shown = {"method": table["label"].unique()}
     for score in table["score"].unique():
         part = table[table["score"] == score]
-        shown[SHORT_LABELS[score]] = [as_text(row, 3) for _, row in part.iterrows()]
+        shown[SHORT_LABELS[score]] = [as_text(row, limits=ranges.limits_of(score)) for _, row in part.iterrows()]
     return pd.DataFrame(shown)
 
 
@@ -269,7 +269,7 @@ def _say_novelty(table: pd.DataFrame) -> str:
         ratio, closer = wide.loc[method, "distance_ratio"], wide.loc[method, "closer_to_train"]
         if not ratio["mean"] < _NEAR:
             continue
-        words = f"{LABELS[method]} (ratio {ratio['mean']:.2f}, share {as_text(closer, 2)})"
+        words = f"{LABELS[method]} (ratio {ratio['mean']:.2f}, share {as_text(closer, 2, limits=ranges.SHARE)})"
         (copies if closer["low"] > SCORES["closer_to_train"] else narrow).append(words)
     said = []
     if copies:

@@ -22,6 +22,7 @@ from reproduce.single_cell.counts import FRACTIONS, OVERLAP, CountData
 from reproduce.single_cell.denoising import RIVALS
 from reproduce.single_cell.grid import DIVERGED, N_DRAWS
 from reproduce.single_cell.likelihoods import LIKELIHOODS
+from reproduce.tables import ranges
 from reproduce.tables.summaries import mean_and_interval
 
 LAWS = {name: law.label for name, law in LIKELIHOODS.items()}
@@ -63,18 +64,18 @@ def verdict(contrast: dict[str, float] | pd.Series, margin: float) -> str:
     return "refuted" if contrast["high"] < margin else "inconclusive"
 
 
-def text_of(row: dict[str, float] | pd.Series, digits: int, sign: str = "") -> str:
-    """Mean and interval, or how many trainings diverged."""
-    mean, low, high = row["mean"], row["low"], row["high"]
+def text_of(row: dict[str, float] | pd.Series, digits: int, sign: str = "", limits=ranges.ANY) -> str:
+    """Mean and interval, which ends at the score's limits, or how many trainings diverged."""
+    mean, (low, high) = row["mean"], ranges.cut(row["low"], row["high"], limits)
     if not np.isfinite(mean):
         return f"{row['n_diverged']:.0f} of {row['n_seeds']:.0f} diverged"
     interval = f" [{low:{sign},.{digits}f},\u00a0{high:{sign},.{digits}f}]" if np.isfinite(low) else ""
     return f"{mean:{sign},.{digits}f}{interval}"
 
 
-def texts_of(table: pd.DataFrame, digits: int = 1, sign: str = "") -> list[str]:
+def texts_of(table: pd.DataFrame, digits: int = 1, sign: str = "", limits=ranges.ANY) -> list[str]:
     """`text_of` of each row."""
-    return [text_of(row, digits, sign) for _, row in table.iterrows()]
+    return [text_of(row, digits, sign, limits) for _, row in table.iterrows()]
 
 
 def number_text(value: float, form: str = ",.1f") -> str:
@@ -160,7 +161,15 @@ def say_known_rates(rows: pd.DataFrame, table: pd.DataFrame) -> str:
 # --- the search ---
 
 
-def show_grid(grid: pd.DataFrame, n: int = 8) -> pd.DataFrame:
+BEST_SHOWN = 8  # trainings of the search that its table shows
+
+
+def title_of_grid(grid: pd.DataFrame, n: int = BEST_SHOWN) -> str:
+    """How many of the trainings `show_grid` shows, and which."""
+    return f"All {len(grid)} trainings, the best first" if len(grid) <= n else f"The best {n} of {len(grid)} trainings"
+
+
+def show_grid(grid: pd.DataFrame, n: int = BEST_SHOWN) -> pd.DataFrame:
     """The best layouts."""
     best = grid.sort_values("validation_elbo", ascending=False).head(n)
     return pd.DataFrame({
@@ -271,6 +280,28 @@ def show_elbos(table: pd.DataFrame, own: pd.DataFrame, contrasts: pd.DataFrame) 
         shown["own best layout"] = [layouts.get(name, "–") for name in table["likelihood"]]
         shown["test ELBO with it"] = [scores.get(name, "–") for name in table["likelihood"]]
     return shown
+
+
+def say_division_intervals(table: pd.DataFrame, where: str = "Bars") -> str:
+    """Under a table or figure of means over divisions: what its intervals are, or why there are none."""
+    if not np.isfinite(table["low"].astype(float)).any():
+        why = "one division has no interval" if (table["n_seeds"] <= 1).all() else "trainings diverged"
+        return f"{where}: none, since {why}."
+    return (
+        f"{where}: intervals of ninety-five per cent over divisions, corrected for their overlap, and cut to what the "
+        "score can be."
+    )
+
+
+def say_elbo_columns(table: pd.DataFrame, own: pd.DataFrame) -> str:
+    """What the columns of `show_elbos` are, of those that are there."""
+    layouts = (
+        "On the right of the table: each with the layout that was best for it in the search, a dash where that one was "
+        "not trained. "
+        if len(own)
+        else "Layouts of their own were not trained in this preset. "
+    )
+    return layouts + say_division_intervals(table, "Intervals in the table")
 
 
 def say_elbos(table: pd.DataFrame, contrasts: pd.DataFrame) -> str:

@@ -12,6 +12,7 @@ from reproduce.single_cell.clustering import CLUSTERINGS
 from reproduce.single_cell.denoising import LIBRARY_MEAN, RIVALS
 from reproduce.single_cell.grid import DIVERGED, PARAMETRISATIONS
 from reproduce.single_cell.likelihoods import LIKELIHOODS
+from reproduce.tables import ranges
 from reproduce.tables.single_cell_tables import (
     METHODS,
     difference,
@@ -66,7 +67,7 @@ def show_rates(table: pd.DataFrame) -> pd.DataFrame:
     for name, group in table.groupby("parametrisation", sort=False):
         lost = group[group["diverged"]]
         bound = group["composition"]
-        span = f"{bound.mean():,.1f} ({bound.min():,.1f} to {bound.max():,.1f})"
+        span = f" ({bound.min():,.1f} to {bound.max():,.1f})" if len(bound) > 1 else ""
         shown.append({
             "form": name,
             "Σ rates / Σ counts: start": _ratio_text(group["start_ratio"].median()),
@@ -75,7 +76,7 @@ def show_rates(table: pd.DataFrame) -> pd.DataFrame:
             "log λ at the start": number_text(group["start_log_rate"].max(), ",.1f"),
             "largest log λ": number_text(group["largest_log_rate"].max(), ",.1f"),
             "diverged": f"{len(lost)} of {len(group)}{_in_epochs(lost)}",
-            "bound on composition": "–" if len(lost) else span,
+            "bound on composition": "–" if len(lost) else f"{bound.mean():,.1f}{span}",
         })  # fmt: skip
     return pd.DataFrame(shown)
 
@@ -139,12 +140,28 @@ def _what_was_seen(table: pd.DataFrame) -> list[str]:
     starts = table["start_ratio"][np.isfinite(table["start_ratio"])]
     if len(starts):
         aside = "Elsewhere, at" if len(early) else "At"
-        words.append(f"{aside} the start, rates sum to {starts.min():,.3g} to {starts.max():,.3g} times the counts.")
+        words.append(f"{aside} the start, rates sum to {_span_text(starts)} times the counts.")
     return words
 
 
 def _ratio_text(ratio: float) -> str:
-    return "–" if np.isnan(ratio) else "overflow" if np.isinf(ratio) else f"{ratio:,.3g}"
+    """Three digits; thousands are written out, what is larger than that as a power of ten."""
+    if not np.isfinite(ratio):
+        return "–" if np.isnan(ratio) else "overflow"
+    if abs(ratio) < 1e3:
+        return f"{ratio:.3g}"
+    digits, power = f"{ratio:.2e}".split("e")
+    return f"{float(f'{ratio:.3g}'):,.0f}" if abs(ratio) < 1e7 else f"{digits} × 10{_power_text(int(power))}"
+
+
+def _power_text(power: int) -> str:
+    """A whole number in raised digits."""
+    return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def _span_text(ratios: pd.Series) -> str:
+    ends = dict.fromkeys(_ratio_text(end) for end in (ratios.min(), ratios.max()))
+    return " to ".join(ends)
 
 
 def _in_epochs(lost: pd.DataFrame) -> str:
@@ -184,7 +201,7 @@ def show_clusters(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """One row a method."""
     shown = pd.DataFrame({"method": table["label"].unique()})
     for score, name in (("ari", "ARI"), ("nmi", "NMI")):
-        shown[name] = texts_of(table[table["score"] == score], 3)
+        shown[name] = texts_of(table[table["score"] == score], 3, limits=ranges.limits_of(score))
     if table.empty:
         return shown
     by_method = rows.groupby("method", sort=False)
@@ -206,7 +223,9 @@ def say_clusters(table: pd.DataFrame, contrasts: pd.DataFrame, rows: pd.DataFram
     ranked = ari.dropna(subset="mean").sort_values("mean", ascending=False)
     words = [f"{row['label']}: {text_of(row, 3)}." for _, row in ari[ari["n_diverged"] > 0].iterrows()]
     if len(ranked):
-        words.append(f"Highest ARI: {ranked.iloc[0]['label']}, {text_of(ranked.iloc[0], 3)}.")
+        words.append(
+            f"Highest ARI: {ranked.iloc[0]['label']}, {text_of(ranked.iloc[0], 3, limits=ranges.limits_of('ari'))}."
+        )
     if "gmvae" in ranked.index:
         used = rows.loc[rows["method"] == "gmvae", "n_clusters"].astype(int)
         few, many = used.min(), used.max()
@@ -244,7 +263,7 @@ def show_denoising(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
         "validation_deviance_explained": "deviance, validation cells",
     }
     for score, name in names.items():
-        shown[name] = texts_of(table[table["score"] == score], 4, "+")
+        shown[name] = texts_of(table[table["score"] == score], 4, "+", ranges.limits_of(score))
     settings = rows.fillna({"settings": ""}).groupby("method", sort=False)["settings"]
     shown["chosen on validation cells"] = [" | ".join(dict.fromkeys(filter(None, values))) for _, values in settings]
     return shown.assign(divisions=table.loc[table["score"] == "deviance_explained", "n_seeds"].to_numpy())

@@ -19,6 +19,7 @@ from reproduce.files import write_table as write_table  # notebooks write what t
 from reproduce.hypotheses import corrected_t, overlap_ratio
 from reproduce.metrics import METRICS
 from reproduce.preprocessing import ExpressionTransform
+from reproduce.tables import ranges
 
 PAPER_REPORTED = Path(__file__).parents[2] / "results" / "paper_reported.csv"
 #: Above panels and tables.
@@ -156,20 +157,30 @@ def mean_and_interval(values: pd.Series, ratio: float) -> dict[str, float]:
     return {"mean": contrast.mean, "low": ends[0], "high": ends[1], "n_seeds": contrast.n_splits}
 
 
-def with_interval(mean: float, low: float, high: float, sign: str = "+") -> str:
-    """A number and its interval, which is never broken over two lines; without one if it is infinite, – for NaN."""
+def with_interval(
+    mean: float, low: float, high: float, sign: str = "+", limits: tuple[float, float] = ranges.ANY
+) -> str:
+    """A number and its interval, which is never broken over two lines; without one if it is infinite, – for NaN.
+
+    The interval ends at the `limits` of the score, see `reproduce.tables.ranges`.
+    """
     if np.isnan(mean):
         return "–"
+    low, high = ranges.cut(low, high, limits)
     interval = f" {interval_text(low, high, sign)}" if np.isfinite(low) else ""
     return f"{mean:{sign}.3f}{interval}"
 
 
 def with_intervals(
-    table: pd.DataFrame, value: str = "mean", ends: tuple[str, str] = ("low", "high"), sign: str = "+"
+    table: pd.DataFrame,
+    value: str = "mean",
+    ends: tuple[str, str] = ("low", "high"),
+    sign: str = "+",
+    limits: tuple[float, float] = ranges.ANY,
 ) -> list[str]:
     """`with_interval` row by row, of the columns named."""
     rows = table[[value, *ends]].itertuples(index=False, name=None)
-    return [with_interval(*row, sign) for row in rows]
+    return [with_interval(*row, sign, limits) for row in rows]
 
 
 def plus_minus(mean: float, low: float, high: float) -> str:
@@ -476,7 +487,8 @@ def say_ranking(table: pd.DataFrame) -> str:
 
 
 def _with_score(row: pd.Series) -> str:
-    interval = f", 95 % interval {row['low']:.3f} to {row['high']:.3f}" if np.isfinite(row["low"]) else ""
+    low, high = ranges.cut(row["low"], row["high"], ranges.R2)
+    interval = f", 95 % interval {low:.3f} to {high:.3f}" if np.isfinite(low) else ""
     return f"{row['label']} (R² {row['mean']:.3f}{interval}, {counted(row['n_splits'], 'split')})"
 
 

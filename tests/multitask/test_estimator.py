@@ -267,4 +267,3 @@ def test_without_real_cells_tables_are_empty(monkeypatch, tmp_path):
     scores, contrasts = multitask_tables.score_table(rows), multitask_tables.contrast_table(rows)
     assert len(multitask_tables.show_scores(scores, contrasts)) == 0
     assert "No real" in multitask_tables.say_real(scores, contrasts)
-    assert len(multitask_plots.score_dots(scores, by="source").axes) == 1

@@ -105,6 +105,10 @@ def test_overdispersed_counts_are_said_to_be_so(data):
     assert table["mean"].idxmax() == list(table["likelihood"]).index("negative_binomial")
     shown = single_cell_tables.show_elbos(table, table.iloc[:1], contrasts)
     assert list(shown["own best layout"]) == ["8, latent 2", "–", "–"]
+    assert "a dash where" in single_cell_tables.say_elbo_columns(table, table.iloc[:1])
+    alone = table.assign(low=np.nan, high=np.nan, n_seeds=1)
+    said = single_cell_tables.say_elbo_columns(alone, table.iloc[:0])
+    assert "not trained in this preset" in said and "one division has no interval" in said
     assert "6 of 6 trainings were still improving" in single_cell_tables.say_elbos(table, contrasts)
     assert len(single_cell_plots.elbo_curves(rows).axes) == 2
 
@@ -167,7 +171,12 @@ def test_a_training_that_diverges_is_a_row_and_is_named_with_its_epoch(data):
     assert table["largest_log_rate"].iloc[0] > single_cell_tasks.OVERFLOW > 10 >= table["largest_log_rate"].iloc[1]
     said = single_cell_tasks.say_rates(table)
     assert "no number in 1 of 1 runs, in epoch 1" in said and "kept every run finite: *bounded log λ*" in said
-    assert len(single_cell_tasks.show_rates(table)) == 2
+    shown = single_cell_tasks.show_rates(table)
+    # one run has no range
+    assert len(shown) == 2 and "to" not in shown["bound on composition"].iloc[1]
+    large = table.assign(start_ratio=[1290.0, 3.2e13])
+    assert "times the counts" in single_cell_tasks.say_rates(large)
+    assert single_cell_tasks.show_rates(large)["Σ rates / Σ counts: start"].tolist() == ["1,290", "3.20 × 10¹³"]
 
 
 def test_known_rates_are_found():

@@ -34,7 +34,9 @@ def test_coverage_is_the_mean_over_splits_with_its_interval():
     assert row["low"] < row["coverage"] < row["high"] < row["coverage"] + 0.01
     shown = tables.show_coverage(table)
     assert list(shown["missing rate"]) == ["10 %", "50 %"] * 2
-    assert "inside 95 % intervals [95 %]" in shown
+    assert "inside 95 % intervals [95 %]" in shown and set(shown["scenario"]) == {"Inductive"}
+    one = tables.show_coverage(table.assign(low=-np.inf, high=np.inf))
+    assert "inside 95 % intervals" in one
     with pytest.raises(DataFormatError, match="coverage_50"):
         tables.coverage_table(results().query("metric == 'width_95'"))
 
@@ -86,8 +88,8 @@ def test_answers_are_compared_with_the_complete_datas():
     assert np.isnan(one.at[VISIBLE, "proper"])
     table = tables.downstream_table(by_split)
     said = tables.say_downstream(table)
-    assert "the complete data give 2.0 genes" in said
-    assert "draws: 2.0 genes, 1.0 of them false and 1.0 missed" in said and "(95 % if proper)" in said
+    assert "the complete data give 2 genes" in said
+    assert "draws: 2 genes, 1 of them false and 1 missed" in said and "(95 % if proper)" in said
     assert len(tables.show_downstream(table)) == 3
     with pytest.raises(DataFormatError, match="complete data"):
         tables.downstream_by_split(answers().query("way != @COMPLETE"))
