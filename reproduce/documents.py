@@ -24,6 +24,7 @@ from reproduce.imputers.advice import COLUMNS as ADVICE_COLUMNS
 from reproduce.imputers.advice import FILE as ADVICE_FILE
 from reproduce.report import HEADLINE_FIGURE, read_findings
 from reproduce.tables import ablation_tables, effects, frontier_tables, summaries
+from reproduce.tables.companion_findings import companion_findings
 
 PARTS = ("02_in_place_imputation", "03_inductive_imputation", "04_transfer_to_tumours")
 SCALES = "03_inductive_imputation-scales"
@@ -141,6 +142,11 @@ def ablations(results: Path, figures: Path, document: Path) -> str:
     return markdown_table(ablation_tables.show_ablations(_table(results, "06_ablations")))
 
 
+def companions(results: Path, figures: Path, document: Path) -> str:
+    """What the companion studies found."""
+    return markdown_table(companion_findings(results))
+
+
 def simulation(results: Path, figures: Path, document: Path) -> str:
     """The embedded cohort beside the real one."""
     both = [pd.concat([_table(folder, part) for part in PARTS]) for folder in (results, results / SIMULATED)]
@@ -161,6 +167,7 @@ DOCUMENT_PARTS = (
     Part("README.md", "results", headline),
     Part("README.md", "advice", advice),
     Part("README.md", "benchmarks", benchmarks),
+    Part("README.md", "companions", companions),
     Part("DEVIATIONS.md", "measured effects", measured_effects),
     Part("DEVIATIONS.md", "ablations", ablations),
     Part("data/README.md", "embedded beside real", simulation),
