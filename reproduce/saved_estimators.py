@@ -16,7 +16,9 @@ from reproduce.errors import ConfigError, DataFormatError
 from reproduce.files import atomic_path
 
 #: What reading a file may raise that is broken off, empty, or another's.
-_BROKEN = (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, zipfile.BadZipFile, zlib.error)
+_BROKEN = (
+    OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
 
 
 class SavedEstimator:
@@ -65,6 +67,8 @@ class SavedEstimator:
             For another file, an incomplete one, or another kind of estimator.
         """
         path = _npz(path)
+        if not path.is_file():
+            raise DataFormatError(f"{path}: no such file.")
         try:
             with np.load(path, allow_pickle=False) as file:
                 about = json.loads(str(file["about"]))

@@ -101,6 +101,8 @@ def test_covariates_come_from_a_table_or_from_obs_and_are_told(folder, capsys):
     from reproduce.matrices.files import write_frame
 
     frame, samples = (pd.read_csv(name, index_col=0) for name in ("in.csv", "samples.csv"))
+    samples.iloc[:2, 0] = ["", "NA"]  # not known, in both ways
+    samples.to_csv("samples.csv")
     write_frame(frame, "in.h5ad", obs=samples)
     assert run("impute", "in.h5ad", "-o", "plain.h5ad", "--method", "gaussian") == 0
     assert "by --covariates obs:tissue" in capsys.readouterr().out

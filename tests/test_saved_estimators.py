@@ -55,9 +55,23 @@ def test_other_kinds_forms_and_files_are_refused(saved, monkeypatch, tmp_path):
     with pytest.raises(DataFormatError, match="'means, 1', not 'Mean' in 'means, 2'"):
         Mean.load(saved)
     np.savez(tmp_path / "pickled.npz", about=np.array([{}], dtype=object))
-    for name, error in (("pickled.npz", DataFormatError), ("absent.npz", DataFormatError), ("a.pkl", ConfigError)):
-        with pytest.raises(error, match=name):
+    for name, error, told in (
+        ("pickled.npz", DataFormatError, "no whole saved"),
+        ("absent.npz", DataFormatError, "no such file"),
+        ("a.pkl", ConfigError, "must end in .npz"),
+    ):
+        with pytest.raises(error, match=f"{name}.*{told}"):
             Mean.load(tmp_path / name)
+
+
+def test_whatever_byte_is_damaged_the_error_is_one(saved):
+    content = saved.read_bytes()
+    for position in range(0, len(content), 3):
+        saved.write_bytes(content[:position] + bytes([content[position] ^ 0x41]) + content[position + 1 :])
+        try:
+            Mean.load(saved)  # some bytes, such as a time, mean nothing
+        except DataFormatError as error:
+            assert "a.npz" in str(error)
 
 
 def test_a_generator_of_random_numbers_cannot_be_saved(tmp_path):

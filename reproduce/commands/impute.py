@@ -50,7 +50,11 @@ def add(commands) -> None:
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="where the filled matrix goes")
     add_method(parser)
     parser.add_argument(
-        "--model", metavar="MODEL", type=Path, help="fill by a model that `reproduce train` made, fitting nothing"
+        "--model",
+        metavar="MODEL",
+        type=Path,
+        help="fill by a model that `reproduce train` made, fitting nothing; "
+        "how well it fills known values of these samples is measured and told, which fills a second time",
     )
     parser.add_argument(
         "--standardise",
@@ -95,7 +99,7 @@ def _impute_now(options: argparse.Namespace, progress: Progress, written: list[P
     targets = _write_filled(matrix, filled, options, progress)
     written += targets
     held_out, why, seen = None, "", ""
-    if model is not None:  # which knows nothing of these samples, and fills in a moment
+    if model is not None:  # whose cohort may be another, so how well it fills these samples is always measured
         from reproduce.matrices.by_model import what_it_has_seen
 
         seen = what_it_has_seen(model)

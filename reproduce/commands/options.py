@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +61,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     """What the matrix is, and what is known of its samples."""
     parser.add_argument(
         "--covariates",
-        metavar="FILE",
+        metavar="FILE|obs:NAMES",
         help="csv or tsv, sample names first, then columns such as tissue, sex, age, donor; matched by name. For an "
         ".h5ad also obs:tissue,sex, these columns of its obs",
     )
@@ -119,21 +119,27 @@ def read_inputs(path: Path, options: argparse.Namespace, progress: Progress) -> 
 
     progress(f"reading {path.name}")
     matrix = read_matrix(path, orientation=options.orientation, keep_empty_genes=True)
-    return with_covariates(matrix, options.covariates)
+    return with_covariates(matrix, [matrix], options.covariates)
 
 
-def with_covariates(matrix: Matrix, given: str | None) -> tuple[Matrix, pd.DataFrame | None]:
-    """The matrix with a note on the covariates that are used, and these; `given` is a file or ``obs:`` and names."""
+def with_covariates(matrix: Matrix, files: Sequence[Matrix], given: str | None) -> tuple[Matrix, pd.DataFrame | None]:
+    """The matrix with a note on the covariates that are used, and these.
+
+    `given` is a file, or ``obs:`` and names of columns of the `obs` of each of the files that make up the matrix.
+    """
     if given is None:
         return matrix, None
     from dataclasses import replace
+
+    import pandas as pd
 
     from reproduce.matrices._fields import KEPT_ASIDE
     from reproduce.matrices.files import covariates_of_obs, read_covariates
 
     names = given.removeprefix(OBS)
     if names != given:
-        covariates = covariates_of_obs(matrix, [name.strip() for name in names.split(",")])
+        columns = [name.strip() for name in names.split(",")]
+        covariates = pd.concat([covariates_of_obs(each, columns) for each in files])
     else:
         covariates = read_covariates(given, matrix.values.index)
     where = "obs" if names != given else Path(given).name

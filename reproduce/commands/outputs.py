@@ -44,16 +44,16 @@ def check_writable(target: Path) -> None:
     ConfigError
         For a folder, or a place below a file or in a folder that cannot be written to.
     """
-    if target.is_dir():
-        raise ConfigError(f"{target} is a folder; give the name of a file.")
-    there = next(folder for folder in target.absolute().parents if folder.exists())
-    if not there.is_dir():
-        raise ConfigError(f"{target} cannot be written: {there} is a file, not a folder; give another name.")
     try:
+        if target.is_dir():
+            raise ConfigError(f"{target} is a folder; give the name of a file.")
+        there = next(folder for folder in target.absolute().parents if folder.exists())
+        if not there.is_dir():
+            raise ConfigError(f"{target} cannot be written: {there} is a file, not a folder; give another name.")
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=there):
             pass
     except OSError as error:
-        raise ConfigError(f"{target} cannot be written: {there}: {error.strerror}; choose another folder.") from None
+        raise ConfigError(f"{target} cannot be written: {error.strerror}; choose another folder.") from None
 
 
 @contextlib.contextmanager

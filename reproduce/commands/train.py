@@ -80,7 +80,7 @@ def _train_now(options: argparse.Namespace, progress: Progress, written: list[Pa
     for path in options.input:
         progress(f"reading {path.name}")
         matrices.append(read_matrix(path, orientation=options.orientation, keep_empty_genes=True))
-    matrix, covariates = with_covariates(joined(matrices), options.covariates)
+    matrix, covariates = with_covariates(joined(matrices), matrices, options.covariates)
     model, notes = train(
         matrix,
         method=options.method,

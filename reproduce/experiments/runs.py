@@ -20,8 +20,10 @@ from reproduce.experiments.workers import in_workers
 from reproduce.files import write_table
 
 IDENTITY, CODE = "run_id", "code"
-#: How runs are kept and handed out changes no number.
-_ASIDE = frozenset({"reproduce.experiments.runs", "reproduce.experiments.workers", "reproduce.machine"})
+#: How runs are kept and handed out, and estimators are saved, changes no number.
+_ASIDE = frozenset({
+    "reproduce.experiments.runs", "reproduce.experiments.workers", "reproduce.machine", "reproduce.saved_estimators"
+})  # fmt: skip
 
 
 class Fingerprinted(Protocol):
@@ -105,8 +107,10 @@ def run_all(
     if failures:
         raise RuntimeError(f"{len(failures)} of {len(runs)} runs failed; the first: {failures[0]}")
     order = {key: position for position, key in enumerate(wanted)}
+    # a table that was merged may hold a run by other code as well
     asked = kept[IDENTITY].isin(list(wanted))
-    rows = kept[asked].sort_values(IDENTITY, key=lambda keys: keys.map(order), kind="stable")
+    by_this_code = asked & (kept[CODE] == kept[IDENTITY].map(code))
+    rows = kept[by_this_code].sort_values(IDENTITY, key=lambda keys: keys.map(order), kind="stable")
     write_table(pd.concat([kept[~asked], rows]), folder, name)
     # as it is kept, so that a repeated run has the same digits; an identity may be all digits
     return pd.read_csv(StringIO(rows.to_csv(index=False)), dtype={IDENTITY: str, CODE: str})
@@ -136,6 +140,9 @@ def _run(data: Fingerprinted | None, item: tuple[str, Run]) -> list[tuple[str, p
     key, run = item
     given = [] if data is None else [data]
     try:
-        return [(key, run.work(*given, **run.arguments))]
+        found = run.work(*given, **run.arguments)
+        if found.empty:  # it could not be told from a run that was never done
+            raise ValueError("it gave no rows")
+        return [(key, found)]
     except Exception as error:  # what one run raises must not lose the others
         return [(key, f"{run.work.__name__} with {dict(run.arguments)}: {type(error).__name__}: {error}")]

@@ -49,7 +49,7 @@ def read_table(data: bytes, path: Path, form: str) -> pd.DataFrame:
     names = [row[0] for row in rows[1:]]
     refuse_duplicates(names, "sample", str(path))
     refuse_duplicates(header[1:], "covariate", str(path))
-    columns = {name: _column([row[at] for row in rows[1:]]) for at, name in enumerate(header[1:], start=1)}
+    columns = {name: column_of([row[at] for row in rows[1:]]) for at, name in enumerate(header[1:], start=1)}
     for name, column in columns.items():
         if column.dtype == np.float64 and np.isinf(column).any():
             raise DataFormatError(f"{path}: covariate {name} has a number that is too large; mend it")
@@ -63,7 +63,7 @@ def _fields(line: bytes, separator: bytes, number: int, path: Path) -> list[str]
         raise DataFormatError(f"{path}: line {number} has a quote that does not end in the line; mend it") from None
 
 
-def _column(fields: list[str]) -> np.ndarray | pd.api.extensions.ExtensionArray:
+def column_of(fields: list[str]) -> np.ndarray | pd.api.extensions.ExtensionArray:
     """Numbers where all known fields are numbers (with one kind of decimal mark), else text."""
     for decimal in ".,":
         if numeric_share(fields, decimal) == 1:

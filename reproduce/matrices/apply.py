@@ -229,7 +229,8 @@ def _covariates_for(
         if needed:
             raise CovariateError(
                 f"The model was fitted with the covariates {_columns(encoder, needed)}; give a table with one row "
-                "per sample and these columns. Cells may be empty where something is not known."
+                "per sample and these columns (--covariates FILE, or obs: and their names). Cells may be empty where "
+                "something is not known."
             )
         given = pd.DataFrame(index=samples)
     given = _of_samples(given, samples)

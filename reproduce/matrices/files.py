@@ -285,6 +285,8 @@ def covariates_of_obs(matrix: Matrix, names: Iterable[str]) -> pd.DataFrame:
     """
     if matrix.obs is None:
         raise CovariateError(f"{matrix.source}: there is no obs to take covariates from; give a table by --covariates")
+    from reproduce.matrices._covariate_table import column_of
+
     columns = {}
     for name in names:
         if name not in matrix.obs:
@@ -294,8 +296,8 @@ def covariates_of_obs(matrix: Matrix, names: Iterable[str]) -> pd.DataFrame:
         column = matrix.obs[name]
         if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
             columns[name] = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        else:
-            columns[name] = pd.array([pd.NA if pd.isna(value) else str(value) for value in column], dtype="str")
+        else:  # as the same words in a table would be taken
+            columns[name] = column_of(["" if pd.isna(value) else str(value) for value in column])
     return pd.DataFrame(columns, index=matrix.values.index)
 
 

@@ -68,9 +68,7 @@ def joined(matrices: Sequence[Matrix]) -> Matrix:
     notes.append(
         f"{len(matrices)} files, {len(values):,} samples; {len(kept):,} genes are in all (lost: {', '.join(lost)})"
     )
-    tables = [each.obs for each in matrices]
-    obs = None if any(table is None for table in tables) else pd.concat(tables, join="inner")
-    return replace(first, values=values, notes=tuple(notes), obs=obs)
+    return replace(first, values=values, notes=tuple(notes), obs=None)
 
 
 def train(

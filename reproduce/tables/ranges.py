@@ -2,7 +2,7 @@
 
 The t interval of two or three values may reach beyond what the score can be: a share of 1.07, an AUC of 1.09. Where it
 is shown, in a table, a sentence or a figure, it ends at the score's own limit; CSV files keep the ends as computed, and
-verdicts rest on those. Differences of scores are left as they are.
+verdicts rest on those. Differences of scores are left as they are, and so is "a ± b", where b is half of an interval.
 """
 
 from __future__ import annotations

@@ -118,9 +118,8 @@ def training_rows_text(scenario: str, training_rows: str) -> str:
 def show_scores(table: pd.DataFrame) -> pd.DataFrame:
     """A score table as a reader wants it: rounded, labelled, saying which training rows each method had."""
     rows = zip(table["scenario"], table["training_rows"], strict=True)
-    interval = [
-        interval_text(a, b) if np.isfinite(a) else "–" for a, b in zip(table["low"], table["high"], strict=True)
-    ]
+    ends = (ranges.cut(a, b, ranges.R2) for a, b in zip(table["low"], table["high"], strict=True))
+    interval = [interval_text(low, high) if np.isfinite(low) else "–" for low, high in ends]
     return pd.DataFrame(
         {
             "method": table["label"],
@@ -151,6 +150,11 @@ def mean_and_interval(values: pd.Series, ratio: float) -> dict[str, float]:
     -------
     dict
         mean, low, high, n_seeds.
+
+    Raises
+    ------
+    ConfigError
+        For no value, or one that is missing.
     """
     contrast = corrected_t(values, ratio)
     ends = (contrast.low, contrast.high) if np.isfinite(contrast.low) else (np.nan, np.nan)

@@ -17,6 +17,7 @@ from reproduce.hypotheses import corrected_t, overlap_ratio
 from reproduce.loaders.gtex_tissues import tissue_table
 from reproduce.metrics import PERCENTILES
 from reproduce.splits import split_by_donor
+from reproduce.tables import ranges
 from reproduce.tables.summaries import finished_scores, interval_text, label_of, score_table
 
 POOLED_LABEL = "Gaussian without tissue"
@@ -86,7 +87,10 @@ def method_table(rows: pd.DataFrame, trials: Iterable[Trial]) -> pd.DataFrame:
 
 def show_methods(table: pd.DataFrame) -> pd.DataFrame:
     """`method_table` as a reader wants it."""
-    interval = [interval_text(row.low, row.high) if np.isfinite(row.low) else "–" for row in table.itertuples()]
+    interval = [
+        interval_text(*ranges.cut(row.low, row.high, ranges.R2)) if np.isfinite(row.low) else "–"
+        for row in table.itertuples()
+    ]
     return pd.DataFrame(
         {
             "method": table["label"],

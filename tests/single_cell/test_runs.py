@@ -32,6 +32,10 @@ def counted(data, *, number):
     return pd.DataFrame({"number": [number], "cells": len(data.cells)})
 
 
+def nothing_found(data):
+    return pd.DataFrame({"number": []})
+
+
 def test_what_is_kept_is_not_run_again_and_one_failure_loses_nothing(data, tmp_path):
     CALLS.clear()
     wanted = [runs.Run(counted, {"number": number}) for number in (1, -1, 2)]
@@ -56,6 +60,11 @@ def test_rows_of_other_code_are_replaced_and_a_foreign_table_is_refused(data, tm
     assert CALLS == [1, 2, 1] and list(rows["code"]) == ["other"] and list(rows["run_id"]) == [first["run_id"][0]]
     kept = pd.read_csv(tmp_path / "10_x.csv", dtype=str)
     assert dict(zip(kept["number"], kept["code"], strict=True)) == {"1": "other", "2": first["code"][1]}
+    # a merge may have left both: what today's code made counts
+    pd.concat([kept, first.assign(code="older").astype(str)]).to_csv(tmp_path / "10_x.csv", index=False)
+    assert list(runs.run_all(wanted[:1], data, tmp_path, "10_x")["code"]) == ["other"]
+    with pytest.raises(RuntimeError, match="gave no rows"):
+        runs.run_all([runs.Run(nothing_found, {})], data, tmp_path / "new", "10_y")
     rows.drop(columns="code").to_csv(tmp_path / "10_x.csv", index=False)
     with pytest.raises(DataFormatError, match=r"10_x\.csv has no column 'code'"):
         runs.run_all(wanted, data, tmp_path, "10_x")

@@ -9,13 +9,22 @@ from reproduce.tables import companion_findings as findings
 
 def test_counts_name_the_law_that_was_asked_about():
     rows = [
-        ("mice", "negative_binomial", "poisson", 12.34, 10.0, 14.0, "supported"),
-        ("mice", "negative_binomial", "zero_inflated_poisson", 99.0, 98.0, 100.0, "supported"),
-        ("blood", "negative_binomial", "poisson", -1.0, -3.0, 1.0, "inconclusive"),
+        (False, "mice", "negative_binomial", "poisson", 12.34, 10.0, 14.0, "supported"),
+        (False, "mice", "negative_binomial", "zero_inflated_poisson", 99.0, 98.0, 100.0, "supported"),
+        (True, "simulated", "negative_binomial", "poisson", 77.0, 76.0, 78.0, "supported"),
+        (False, "blood", "negative_binomial", "poisson", -1.0, -3.0, 1.0, "inconclusive"),
     ]
-    columns = ["counts", "likelihood", "reference", "mean", "low", "high", "verdict"]
+    columns = ["simulated", "counts", "likelihood", "reference", "mean", "low", "high", "verdict"]
     said = findings.of_counts(pd.DataFrame(rows, columns=columns))
-    assert "+12.3 [+10.0, +14.0] nats a cell on mice (supported); -1.0 [-3.0, +1.0]" in said and "99" not in said
+    assert "+12.3 [+10.0, +14.0] nats a cell on mice (supported); -1.0 [-3.0, +1.0]" in said
+    assert "99" not in said and "77" not in said
+    simulated = pd.DataFrame(rows[2:3], columns=columns)
+    assert findings.of_counts(simulated) == "Not run on real cells."
+
+
+def test_gains_by_cells_have_an_interval_where_there_is_one():
+    gains = pd.DataFrame({"cells_per_gene": [40, 100], "mean": [0.2, 0.1], "low": [0.1, None], "high": [0.3, None]})
+    assert "+0.20 [+0.10, +0.30] with 40 cells a gene; +0.10 with 100 cells" in findings.of_sharing(gains)
 
 
 def test_verdicts_are_counted_for_each_rival():
