@@ -85,7 +85,8 @@ def test_tables_sentences_and_figures_say_what_they_are_given(own):
     shown = own_matrix_tables.holes_table(filled, matrix, files.truth)
     assert (shown["standard deviation"] > 0).all() and len(shown) == 8
     fig = own_matrix_plots.accuracy_panels(matrix.values.isna().to_numpy(), hidden, holes)
-    assert len(fig.axes) == 4, "three panels and the scale of the first"
+    assert len(fig.axes) == 3, "yes or no needs no scale"
+    assert [text.get_text() for text in fig.axes[0].get_legend().get_texts()] == ["known", "missing"]
     assert len(own_matrix_plots.methods_panel(methods).axes[0].get_yticks()) == 2
     plots.plt.close("all")
 
