@@ -239,7 +239,7 @@ def _measured(
         fill = fill_by_model(model, matrix, filled.prepared, options.standardise)
     try:
         return held_out(filled.prepared, fill, seed=options.seed), ""
-    except (DataFormatError, ConfigError) as error:  # too small a matrix to hide anything of
+    except (DataFormatError, ConfigError) as error:  # too small to hide anything of, or to standardise the rest
         return None, str(error)
 
 

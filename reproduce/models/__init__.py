@@ -12,9 +12,7 @@ import sys
 import tempfile
 
 #: How lines begin that TensorFlow and its libraries write of their build, and of GPUs that are not there.
-_START_UP = re.compile(
-    rb"WARNING: All log messages before absl|[IWE]\d{4} \d\d:|[IWE]0000 |\d{4}-\d\d-\d\d .*: [IWE] |To enable"
-)
+_START_UP = re.compile(rb"WARNING: All log messages before absl|[IWE]\d{4} \d\d:|\d{4}-\d\d-\d\d .*: [IWE] |To enable")
 
 
 def _start_quietly() -> None:
