@@ -44,7 +44,7 @@ QUICK = TrainingSize(369, 32, 15, 1)
 REQUIRED = {"pmi": 4.0, "gain": 3.0, "gain_mse": np.nan}
 REQUIRED_IN_GRIDS = {"pmi": 9.0, "gain": 5.0}
 #: Models of a grid; the study's own have some hundreds, beside which the start of the workers hardly counts.
-MODELS = {"pmi": 30, "gain": 10}
+MODELS = {"pmi": 100, "gain": 10}
 QUICK_MODELS = {"pmi": 2}
 
 

@@ -3,17 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 
-from reproduce.benchmarks.table import machine_key
+from reproduce.benchmarks.table import machine_key, read_benchmarks
 
+COMMITTED = Path(__file__).parents[2] / "results"
 NOT_MEASURED = "Not measured yet: `reproduce bench --results results` measures it."
 
 
 def full_rows(table: pd.DataFrame) -> pd.DataFrame:
     """The rows that may be quoted: those of no quick run."""
     return table[~table["quick"].astype(bool)]
+
+
+def nearest_benchmarks(folder: str | Path) -> tuple[pd.DataFrame, dict[str, dict], str]:
+    """Full measurements of this results folder, or else the committed ones.
+
+    Parameters
+    ----------
+    folder : path
+        Of a run's results.
+
+    Returns
+    -------
+    table : DataFrame
+        As `reproduce.benchmarks.table.read_benchmarks` returns it, without quick rows; empty if nothing was measured.
+    machines : dict
+    where : str
+        Which of the two, in words.
+
+    Raises
+    ------
+    DataFormatError
+        For a file that is no such table.
+    """
+    places = {Path(folder): "Of this run", COMMITTED: "As committed, perhaps from another machine"}
+    for place, where in places.items():
+        table, machines = read_benchmarks(place)
+        if len(full_rows(table)):
+            return full_rows(table), machines, where
+    return table.iloc[:0], {}, "Neither of this run nor committed"
 
 
 def show_benchmarks(table: pd.DataFrame) -> pd.DataFrame:
@@ -32,6 +63,7 @@ def show_benchmarks(table: pd.DataFrame) -> pd.DataFrame:
     rows = [
         {
             "what": row.subject,
+            "how": row.note or "–",
             "rows × genes": f"{row.rows:,} × {row.genes:,}",
             "ours": _seconds(row.seconds),
             "against": f"{row.against}: {_seconds(row.against_seconds)}" if row.against else "–",
@@ -57,6 +89,8 @@ def say_machines(table: pd.DataFrame, machines: Mapping[str, Mapping[str, object
         All there are.
     """
     measured = [part for part in parts if part in set(full_rows(table)["part"])]
+    if not measured:
+        return NOT_MEASURED
     by_machine: dict[str, list[str]] = {}
     for part in measured:
         by_machine.setdefault(_machine(machines[machine_key(part, quick=False)]), []).append(part)

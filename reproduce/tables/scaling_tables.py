@@ -14,13 +14,11 @@ over all rates, on the share of entries that is known. Intervals are Student's a
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from reproduce.errors import DataFormatError
 from reproduce.experiments.costs import duration
 from reproduce.experiments.scaling import AXES, BASE, LEFT_OUT
 from reproduce.tables.summaries import label_of
@@ -30,12 +28,6 @@ GROWN = 4.0
 #: The paper's largest matrix.
 GENOME_SAMPLES, GENOME_GENES = 15_201, 12_557
 AXIS_WORDS = {"n_genes": "genes", "n_samples": "samples", "missing_rate": "share known"}
-COMMITTED = Path(__file__).parents[2] / "results"
-BENCHMARKS = "benchmarks.csv"
-_BENCHMARK_COLUMNS = {
-    "part": "part", "subject": "subject", "against": "against", "rows": "rows", "genes": "genes", "seconds": "seconds",
-    "against_seconds": "seconds of the other", "times_faster": "times faster", "peak_memory_gb": "peak memory, GB",
-}  # fmt: skip
 
 
 # --- curves ---
@@ -330,46 +322,3 @@ def say_conclusion(table: pd.DataFrame) -> str:
         size = f"{GENOME_SAMPLES:,} samples × {GENOME_GENES:,} genes"
         lines.append(f"- Extrapolated, not measured, to {size}, one thread, memory aside: {told}.")
     return "\n".join(lines)
-
-
-# --- the benchmark beside it ---
-
-
-def read_benchmarks(folder: str | Path) -> tuple[pd.DataFrame, str]:
-    """The table of `reproduce bench`, of this results folder or else as committed, and where it is from in words.
-
-    Raises
-    ------
-    DataFormatError
-        For a file that is no such table.
-    """
-    here, committed = Path(folder) / BENCHMARKS, COMMITTED / BENCHMARKS
-    path = here if here.exists() else committed
-    if not path.exists():
-        return pd.DataFrame(columns=list(_BENCHMARK_COLUMNS)), ""
-    try:
-        table = pd.read_csv(path)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DataFormatError(f"{path} is no table ({error}); run `reproduce bench` again.") from error
-    if absent := [column for column in ("subject", "seconds") if column not in table]:
-        raise DataFormatError(f"{path} lacks the columns {', '.join(absent)}; run `reproduce bench` again.")
-    return table, "of this run" if path == here else "as committed, perhaps from another machine"
-
-
-def show_benchmarks(table: pd.DataFrame) -> pd.DataFrame:
-    """The benchmark's table as a reader wants it."""
-    shown = table[[column for column in _BENCHMARK_COLUMNS if column in table]].rename(columns=_BENCHMARK_COLUMNS)
-    whole = {
-        column: shown[column].map(lambda v: "–" if pd.isna(v) else f"{v:,.0f}")
-        for column in {"rows", "genes"} & set(shown)
-    }
-    shown = shown.assign(**whole)
-    numbers = shown.select_dtypes("number").columns
-    return shown.assign(**{c: shown[c].map(lambda v: "–" if pd.isna(v) else f"{v:.3g}") for c in numbers}).fillna("–")
-
-
-def say_benchmarks(table: pd.DataFrame, where: str) -> str:
-    """Where the benchmark's table is from, or that there is none."""
-    if not where:
-        return f"There is no {BENCHMARKS}, neither in this run's results nor committed; `reproduce bench` makes it."
-    return f"{len(table)} rows, {where}. `reproduce bench` makes them anew."

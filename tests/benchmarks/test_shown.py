@@ -3,7 +3,7 @@
 import pytest
 
 from reproduce import benchmarks
-from reproduce.benchmarks import PARTS
+from reproduce.benchmarks import PARTS, shown
 from reproduce.benchmarks.processes import Way
 from reproduce.benchmarks.shown import NOT_MEASURED, say_machines, show_benchmarks
 from reproduce.benchmarks.table import Repeat, Subject, read_benchmarks, store_part, table_row
@@ -21,7 +21,20 @@ MACHINE = {
 
 
 def rows(part: str, *, quick: bool, seconds: float = 2.5) -> list[dict]:
-    subject = Subject(part, "PMI", "pmi", 15_201, 65, 0.5, Way("a:b"), "Keras", Way("c:d"), required=4, required_gb=2)
+    subject = Subject(
+        part,
+        "PMI",
+        "pmi",
+        15_201,
+        65,
+        0.5,
+        Way("a:b"),
+        "Keras",
+        Way("c:d"),
+        required=4,
+        required_gb=2,
+        note="beside other work",
+    )
     own = {"seconds": seconds, "cpu_seconds": 2.0, "peak_memory_gb": 1.0, "r2": 0.7}
     return [table_row(subject, [Repeat(own, own | {"seconds": 5 * seconds, "r2": 0.6})], quick=quick)]
 
@@ -42,6 +55,7 @@ def test_a_row_says_what_was_asked_for_and_what_was_found(tmp_path):
     (row,) = show_benchmarks(read_benchmarks(tmp_path)[0]).to_dict("records")
     assert row == {
         "what": "PMI",
+        "how": "beside other work",
         "rows × genes": "15,201 × 65",
         "ours": "2.5 s",
         "against": "Keras: 12.5 s",
@@ -61,6 +75,19 @@ def test_machines_and_what_is_absent_are_named(tmp_path):
     table, machines = read_benchmarks(tmp_path)
     said = say_machines(table, machines, list(PARTS))
     assert "on A processor" in said and ": networks; on Another" in said and ": grids." in said
+
+
+def test_a_run_without_full_rows_of_its_own_shows_the_committed_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(shown, "COMMITTED", tmp_path / "committed")
+    table, machines, where = shown.nearest_benchmarks(tmp_path)
+    assert table.empty and where.startswith("Neither") and say_machines(table, machines, PARTS) == NOT_MEASURED
+    store_part(tmp_path / "committed", "networks", rows("networks", quick=False, seconds=3.0), MACHINE)
+    store_part(tmp_path, "networks", rows("networks", quick=True), MACHINE)
+    table, machines, where = shown.nearest_benchmarks(tmp_path)
+    assert where.startswith("As committed") and list(table["seconds"]) == [3.0] and "networks" in machines
+    store_part(tmp_path, "networks", rows("networks", quick=False, seconds=4.0), MACHINE)
+    table, _, where = shown.nearest_benchmarks(tmp_path)
+    assert where == "Of this run" and list(table["seconds"]) == [4.0]
 
 
 @pytest.mark.parametrize("name", PARTS)

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reproduce.errors import DataFormatError
 from reproduce.experiments.costs import duration
 from reproduce.experiments.scaling import AXES, BASE, COLUMNS
 from reproduce.tables import scaling_tables
@@ -132,17 +131,3 @@ def test_the_machine_and_what_was_shortened_are_said():
     said = scaling_tables.say_setting(table)
     assert "A, 2 cores" in said and "500 samples × 100 genes, 50 % hidden" in said and "PMI (10 epochs)" in said
     assert "median 2.00" in said
-
-
-def test_the_benchmark_is_read_where_it_lies_and_its_absence_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(scaling_tables, "COMMITTED", tmp_path / "committed")
-    table, where = scaling_tables.read_benchmarks(tmp_path)
-    assert table.empty and "There is no benchmarks.csv" in scaling_tables.say_benchmarks(table, where)
-    (tmp_path / "committed").mkdir()
-    columns = {"part": "imputers", "subject": "10-NN", "against": "scikit-learn", "rows": 2000, "seconds": 1.5}
-    pd.DataFrame([columns]).to_csv(tmp_path / "committed" / "benchmarks.csv", index=False)
-    table, where = scaling_tables.read_benchmarks(tmp_path)
-    assert "committed" in where and scaling_tables.show_benchmarks(table).loc[0, "rows"] == "2,000"
-    (tmp_path / "benchmarks.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataFormatError, match="lacks the columns subject, seconds"):
-        scaling_tables.read_benchmarks(tmp_path)
