@@ -23,7 +23,8 @@ from reproduce.experiments.trials import COLUMNS as TRIAL_COLUMNS
 from reproduce.hypotheses import CONFIDENCE, MARGIN, Contrast, corrected_t, decide, overlap_ratio
 from reproduce.imputers import METHODS
 from reproduce.tables.ranges import limits_of
-from reproduce.tables.summaries import counted, label_of, read_paper_reported, with_interval
+from reproduce.tables.summaries import counted, label_of, read_paper_reported
+from reproduce.tables.wording import with_interval
 
 NOT_TESTABLE = "not testable here"
 COLUMNS = (
@@ -500,7 +501,7 @@ def show_claims(table: pd.DataFrame) -> pd.DataFrame:
             "claim": table["claim"],
             "verdict": table["verdict"],
             "effect [95 %]": [
-                with_interval(row.effect, row.low, row.high, limits=limits_of(row.quantity))
+                with_interval(row.effect, row.low, row.high, sign="+", limits=limits_of(row.quantity))
                 for row in table.itertuples()
             ],
             "splits": table["n_splits"],

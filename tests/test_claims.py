@@ -182,6 +182,26 @@ def test_what_was_not_run_cannot_be_decided_and_says_so(folder):
         verdicts(folder)
 
 
+@pytest.mark.parametrize(
+    ("kept", "reason"),
+    [
+        (0, "none of the paper's methods was run"),
+        (1, f"only 1 of the paper's methods was run, {claims.FEWEST_METHODS} are required"),
+        (claims.FEWEST_METHODS - 1, f"only {claims.FEWEST_METHODS - 1} of the paper's methods were run, "),
+    ],
+)
+def test_an_order_of_too_few_methods_is_not_compared_and_says_how_many_there_were(folder, kept, reason):
+    def fewer(rows):
+        inductive = rows["scenario"] == "inductive"
+        methods = sorted(rows.loc[inductive, "method"].unique())
+        return rows[~inductive | rows["method"].isin(methods[:kept])]
+
+    change(folder, PROTEINS, fewer)
+    table = verdicts(folder)
+    assert table.loc["K1", "verdict"] == claims.NOT_TESTABLE and table.loc["K1", "reason"].startswith(reason)
+    assert table.loc["K2", "verdict"] == "supported"
+
+
 def test_the_first_claim_needs_both_hypotheses(folder):
     for word, expected in (("inconclusive", "inconclusive"), ("refuted", "refuted")):
         change(folder, "verdicts.csv", lambda t, w=word: t.assign(verdict=t["verdict"].mask(t["id"] == "H2", w)))

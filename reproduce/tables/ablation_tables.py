@@ -11,7 +11,8 @@ from reproduce.errors import DataFormatError
 from reproduce.experiments.ablations import FACTORS, Ablation, Factor, applies, search_draws
 from reproduce.experiments.trials import Trial
 from reproduce.hypotheses import MARGIN, corrected_t, overlap_ratio
-from reproduce.tables.summaries import counted, finished_scores, label_of, with_intervals
+from reproduce.tables.summaries import counted, finished_scores, label_of
+from reproduce.tables.wording import with_intervals
 
 ABLATION_COLUMNS = (
     "id", "kind", "method", "scenario", "factor", "default_level", "level", "default", "varied", "difference", "low",
@@ -95,7 +96,7 @@ def show_ablations(table: pd.DataFrame) -> pd.DataFrame:
             "varied": table["level"],
             "R², default": table["default"].map("{:.3f}".format),
             "R², varied": table["varied"].map("{:.3f}".format),
-            "difference [95 %]": with_intervals(table, "difference"),
+            "difference [95 %]": with_intervals(table, "difference", sign="+"),
             "splits": table["n_splits"],
             "× seconds": table["seconds_ratio"].map("{:.2f}".format),
         }

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from reproduce.errors import DataFormatError
+from reproduce.tables.wording import with_interval, with_intervals
 
 #: Of the studies of artificial samples and of translation: the method that is asked about, and its rivals.
 _GENERATOR, _RIVALS = "wgan_gp", {"smote": "SMOTE", "gaussian": "a Gaussian for each class"}
@@ -54,7 +54,8 @@ def of_counts(contrasts: pd.DataFrame) -> str:
     chosen = contrasts[asked & ~contrasts["simulated"].astype(bool)]
     if chosen.empty:
         return "Not run on real cells."
-    words = [f"{_interval(row, 1)} nats a cell on {row.counts} ({row.verdict})" for row in chosen.itertuples()]
+    told = zip(with_intervals(chosen, digits=1, sign="+"), chosen["counts"], chosen["verdict"], strict=True)
+    words = [f"{gain} nats a cell on {counts} ({verdict})" for gain, counts, verdict in told]
     return f"ELBO of unseen cells, negative binomial less Poisson: {'; '.join(words)}."
 
 
@@ -71,7 +72,8 @@ def of_samples(contrasts: pd.DataFrame) -> str:
 def of_translation(table: pd.DataFrame) -> str:
     """The aligned auto-encoders against ridge regression, in both directions."""
     words = [
-        f"{_interval(row, 3, ('less_mean', 'less_low', 'less_high'))} ({row.direction}, ridge has {reference:.3f})"
+        f"{with_interval(row.less_mean, row.less_low, row.less_high, sign='+')} "
+        f"({row.direction}, ridge has {reference:.3f})"
         for row in table[table["method"] == _TRANSLATOR].itertuples()
         for reference in table.loc[(table["method"] == _REFERENCE) & (table["direction"] == row.direction), "mean"]
     ]
@@ -80,10 +82,6 @@ def of_translation(table: pd.DataFrame) -> str:
 
 def of_sharing(gains: pd.DataFrame) -> str:
     """What related genes gain by the penalty beyond what strangers do, by cells of a gene."""
-    words = [f"{_interval(row, 2)} with {row.cells_per_gene} cells a gene" for row in gains.itertuples()]
+    told = with_intervals(gains, digits=2, sign="+")
+    words = [f"{gain} with {cells} cells a gene" for gain, cells in zip(told, gains["cells_per_gene"], strict=True)]
     return f"R² gained by the penalty, related genes less unrelated ones: {'; '.join(words)}."
-
-
-def _interval(row, digits: int, names: tuple[str, str, str] = ("mean", "low", "high")) -> str:
-    mean, low, high = (f"{getattr(row, name):+.{digits}f}" for name in names)
-    return f"{mean} [{low}, {high}]" if np.isfinite(getattr(row, names[1])) else mean

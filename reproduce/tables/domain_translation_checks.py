@@ -24,9 +24,8 @@ from reproduce.tables.domain_translation_contrasts import (
     leaders,
     opened,
     said_of,
-    text_of,
 )
-from reproduce.tables.summaries import with_intervals
+from reproduce.tables.wording import row_with_interval, with_intervals
 
 #: Test over training samples, where half of them train.
 JOINT_OVERLAP = joint.TEST_SHARE / (1.0 - joint.TEST_SHARE)
@@ -48,8 +47,8 @@ def show_ties(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({
         "direction": table["direction"],
         "latents tied by": table["tie"],
-        "R²": with_intervals(table, limits=ranges.R2),
-        "class recognised": with_intervals(table, "class_mean", ("class_low", "class_high"), "", ranges.SHARE),
+        "R²": with_intervals(table, sign="+", limits=ranges.R2),
+        "class recognised": with_intervals(table, "class_mean", ("class_low", "class_high"), limits=ranges.SHARE),
         "divisions": table["n_seeds"],
     })  # fmt: skip
 
@@ -76,7 +75,10 @@ def say_novelty(table: pd.DataFrame, rows: pd.DataFrame) -> str:
     words = []
     for direction, part in table.groupby("direction", sort=False):
         part = part.set_index("tie")
-        told = [f"{text_of(part.loc[tie], '+')} (*{tie}*, λ = {TIED[tie]['discriminator_weight']})" for tie in alone]
+        told = [
+            f"{row_with_interval(part.loc[tie], sign='+')} (*{tie}*, λ = {TIED[tie]['discriminator_weight']})"
+            for tie in alone
+        ]
         words.append(f"{enumerated(told)} {direction}")
     said = (
         "New against regressions is a latent space that layers may share without any pair, by the discriminator alone. "
@@ -157,7 +159,7 @@ def show_laws(table: pd.DataFrame) -> pd.DataFrame:
     """One row a way."""
     return pd.DataFrame({
         "way": table["arm"],
-        "R² of beta-values": with_intervals(table, limits=ranges.R2),
+        "R² of beta-values": with_intervals(table, sign="+", limits=ranges.R2),
         "outside [0, 1]": table["outside"].map("{:.2%}".format),
         "features below 0": table["below_zero"].map("{:.1%}".format),
         "seconds": table["seconds"].map("{:.1f}".format),
@@ -174,7 +176,9 @@ def say_laws(table: pd.DataFrame, rows: pd.DataFrame) -> str:
     )
     for _, row in found["lead"].iterrows():
         best = table.set_index("arm").loc[row["one"]]
-        words.append(f"Highest R² of beta-values: {row['one']}, {text_of(best, limits=ranges.R2)}, {lead_of(row)}.")
+        words.append(
+            f"Highest R² of beta-values: {row['one']}, {row_with_interval(best, limits=ranges.R2)}, {lead_of(row)}."
+        )
     for _, row in found["law"].iterrows():
         words.append(f"The Beta law against the Gaussian, both on beta-values: {said_of(row)}.")
     worst = table.loc[table["outside"].idxmax()]
@@ -208,7 +212,7 @@ def show_oracle(table: pd.DataFrame) -> pd.DataFrame:
         "pairs": most["n_pairs"],
         "R²": most["r2"].map("{:.3f}".format),
         "best possible R²": most["best_r2"].map("{:.3f}".format),
-        "lost against it": with_intervals(most, sign=""),
+        "lost against it": with_intervals(most),
         "draws": most["n_seeds"],
     })  # fmt: skip
 
@@ -223,10 +227,11 @@ def say_oracle(table: pd.DataFrame, rows: pd.DataFrame) -> str:
         direction, best = row["direction"], row["one"]
         aligned = ""
         if "aligned" not in (best, row["other"]) and (direction, "aligned") in means.index:
-            aligned = f"; aligned auto-encoders lose {text_of(means.loc[(direction, 'aligned')])}"
+            aligned = f"; aligned auto-encoders lose {row_with_interval(means.loc[(direction, 'aligned')])}"
         words.append(
             f"{direction}, {n:,} pairs: the best possible R² is {means.loc[(direction, best), 'best_r2']:.3f}; "
-            f"{METHODS[best]} loses {text_of(means.loc[(direction, best)])} of it, {lead_of(row, METHODS)}{aligned}."
+            f"{METHODS[best]} loses {row_with_interval(means.loc[(direction, best)])} of it, "
+            f"{lead_of(row, METHODS)}{aligned}."
         )
     return " ".join(words) + " Within a class the law is linear, so nothing that bends can win here but by the classes."
 
@@ -269,7 +274,7 @@ def joint_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 def show_joint(table: pd.DataFrame) -> pd.DataFrame:
     """One row a method."""
-    texts = [text_of(row, limits=ranges.limits_of(row["score"])) for _, row in table.iterrows()]
+    texts = [row_with_interval(row, limits=ranges.limits_of(row["score"])) for _, row in table.iterrows()]
     wide = table.assign(text=texts).pivot(index="label", columns="score", values="text")
     order = [label for label in joint.JOINT_METHODS.values() if label in wide.index]
     shown = wide.loc[order, list(JOINT_SCORES)].rename(columns=JOINT_SCORES)

@@ -14,8 +14,7 @@ import pandas as pd
 
 from reproduce.domain_translation import comparison
 from reproduce.hypotheses import CONFIDENCE, corrected_t, holm
-from reproduce.tables import ranges
-from reproduce.tables.summaries import with_interval
+from reproduce.tables.wording import row_with_interval
 
 #: Test over training samples, which the corrected t needs.
 OVERLAP = comparison.TEST_SHARE / (1.0 - comparison.TEST_SHARE)
@@ -82,11 +81,6 @@ def adjusted(**families: pd.DataFrame) -> dict[str, pd.DataFrame]:
     }
 
 
-def text_of(row: pd.Series, sign: str = "", limits: tuple[float, float] = ranges.ANY) -> str:
-    """A mean with its interval, which ends at the score's limits."""
-    return with_interval(row["mean"], row["low"], row["high"], sign, limits)
-
-
 def verdict_of(row: pd.Series, above: str = "better", below: str = "worse") -> str:
     """What a difference of a section says, after Holm."""
     if not np.isfinite(row["low"]):
@@ -98,7 +92,7 @@ def verdict_of(row: pd.Series, above: str = "better", below: str = "worse") -> s
 
 def said_of(row: pd.Series, above: str = "better", below: str = "worse") -> str:
     """A difference, its interval, and what that says."""
-    return f"{text_of(row, '+')} ({verdict_of(row, above, below)})"
+    return f"{row_with_interval(row, sign='+')} ({verdict_of(row, above, below)})"
 
 
 def lead_of(row: pd.Series, labels: dict[str, str] | None = None) -> str:

@@ -21,10 +21,9 @@ from reproduce.tables.domain_translation_contrasts import (
     leaders,
     opened,
     said_of,
-    text_of,
     verdict_of,
 )
-from reproduce.tables.summaries import with_intervals
+from reproduce.tables.wording import row_with_interval, with_intervals
 
 #: Simplest rival that is not the mean.
 REFERENCE = "ridge"
@@ -92,11 +91,11 @@ def show_translation(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({
         "direction": shown["direction"],
         "method": shown["label"],
-        "R² (mean over features)": with_intervals(shown, sign="", limits=ranges.R2),
-        "less ridge's": with_intervals(shown, "less_mean", ("less_low", "less_high")),
+        "R² (mean over features)": with_intervals(shown, limits=ranges.R2),
+        "less ridge's": with_intervals(shown, "less_mean", ("less_low", "less_high"), sign="+"),
         "Pearson": shown["pearson"].map("{:.3f}".format),
         "features below 0": shown["below_zero"].map("{:.1%}".format),
-        "class recognised": with_intervals(shown, "class_translated", ("class_low", "class_high"), "", ranges.SHARE),
+        "class recognised": with_intervals(shown, "class_translated", ("class_low", "class_high"), limits=ranges.SHARE),
         "seconds": shown["seconds"].map("{:.1f}".format),
         "divisions": shown["n_seeds"],
     })  # fmt: skip
@@ -118,8 +117,8 @@ def say_translation(table: pd.DataFrame, rows: pd.DataFrame) -> str:
     for _, row in found["lead"].iterrows():
         best = of.loc[(row["direction"], row["one"])]
         words.append(
-            f"{row['direction']}: {METHODS[row['one']]} has the highest R², {text_of(best, limits=ranges.R2)}, "
-            f"{lead_of(row, METHODS)}."
+            f"{row['direction']}: {METHODS[row['one']]} has the highest R², "
+            f"{row_with_interval(best, limits=ranges.R2)}, {lead_of(row, METHODS)}."
         )
     for (one, other), part in found["planned"].groupby(["one", "other"], sort=False):
         told = [f"{said_of(row)} {row['direction']}" for _, row in part.iterrows()]
@@ -241,13 +240,13 @@ def say_pairs(table: pd.DataFrame, rows: pd.DataFrame) -> str:
     for _, row in lead.iloc[sorted({0, len(lead) - 1})].iterrows() if len(lead) else ():
         n, best = row["n_pairs"], means.loc[(FORWARD, row["n_pairs"], row["one"])]
         aligned = (
-            f"; aligned auto-encoders: {text_of(means.loc[(FORWARD, n, 'aligned')], limits=ranges.R2)}"
+            f"; aligned auto-encoders: {row_with_interval(means.loc[(FORWARD, n, 'aligned')], limits=ranges.R2)}"
             if "aligned" not in (row["one"], row["other"]) and (FORWARD, n, "aligned") in means.index
             else ""
         )
         words.append(
-            f"With {n} pairs ({FORWARD}) {METHODS[row['one']]} has the highest R², {text_of(best, limits=ranges.R2)}, "
-            f"{lead_of(row, METHODS)}{aligned}."
+            f"With {n} pairs ({FORWARD}) {METHODS[row['one']]} has the highest R², "
+            f"{row_with_interval(best, limits=ranges.R2)}, {lead_of(row, METHODS)}{aligned}."
         )
     gain = found["gain"]
     aligned = gain[(gain["method"] == "aligned") & (gain["direction"] == FORWARD)]
@@ -288,7 +287,7 @@ def say_advantages(rows: pd.DataFrame, gain: pd.DataFrame) -> str:
     if found.empty:
         return "Aligned auto-encoders and ridge regression were not both run."
     verdicts = {verdict_of(row) for _, row in found.iterrows()}
-    told = enumerated(f"{text_of(row, '+')} {row['direction']}" for _, row in found.iterrows())
+    told = enumerated(f"{row_with_interval(row, sign='+')} {row['direction']}" for _, row in found.iterrows())
     if verdicts == {"better"}:
         judged = "Aligned auto-encoders translate better than ridge regression"
     elif verdicts == {"worse"}:

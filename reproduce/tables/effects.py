@@ -15,7 +15,8 @@ import pandas as pd
 from reproduce.errors import DataFormatError
 from reproduce.experiments.plans import NETWORKS
 from reproduce.hypotheses import corrected_t, overlap_ratio
-from reproduce.tables.summaries import label_of, with_intervals
+from reproduce.tables.summaries import label_of
+from reproduce.tables.wording import with_intervals
 
 #: Hyperparameters of a trial: the class's defaults, or those of the earlier student study.
 OWN, STUDENT = "own", "student"
@@ -152,7 +153,7 @@ def show_effects(table: pd.DataFrame) -> pd.DataFrame:
             "method": table["method"].map(label_of),
             "ours": table["ours"].map("{:.3f}".format),
             "other": table["other"].map("{:.3f}".format),
-            "difference in R² [95 %]": with_intervals(table, "difference"),
+            "difference in R² [95 %]": with_intervals(table, "difference", sign="+"),
             "splits": table["n_splits"],
         }
     )

@@ -12,7 +12,8 @@ from reproduce.experiments.trials import ORACLE, Trial
 from reproduce.hypotheses import corrected_t, holm, overlap_ratio
 from reproduce.tables import ranges
 from reproduce.tables.ablation_tables import on_frontier
-from reproduce.tables.summaries import finished_scores, label_of, score_table, with_intervals
+from reproduce.tables.summaries import finished_scores, label_of, score_table
+from reproduce.tables.wording import with_intervals
 
 #: What every method's gain is measured from: closed form, and nothing to tune.
 REFERENCE = "gaussian"
@@ -80,8 +81,8 @@ def show_frontier(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "method": table["label"],
-            "R²": with_intervals(table, sign="", limits=ranges.R2),
-            "gain over the conditional Gaussian": with_intervals(table, "gain", ("gain_low", "gain_high")),
+            "R²": with_intervals(table, limits=ranges.R2),
+            "gain over the conditional Gaussian": with_intervals(table, "gain", ("gain_low", "gain_high"), sign="+"),
             "seconds": table["seconds"].map("{:.3g}".format),
             "on the frontier": table["on_frontier"].map({True: "yes", False: ""}),
             "splits": table["n_splits"],
@@ -123,7 +124,7 @@ def rate_table(results: pd.DataFrame) -> pd.DataFrame:
 
 def show_rates(table: pd.DataFrame) -> pd.DataFrame:
     """Methods × missing rates, the best at one half first."""
-    cells = table.assign(cell=with_intervals(table, sign="", limits=ranges.R2))
+    cells = table.assign(cell=with_intervals(table, limits=ranges.R2))
     wide = cells.pivot(index="label", columns="missing_rate", values="cell")
     middle = table.loc[(table["missing_rate"] - 0.5).abs().groupby(table["label"]).idxmin()].set_index("label")["mean"]
     wide = wide.loc[middle.sort_values(ascending=False).index]
@@ -149,7 +150,7 @@ def say_monotone(table: pd.DataFrame) -> str:
 
 def show_scales(table: pd.DataFrame) -> pd.DataFrame:
     """Methods × scales of expression; `table` of `frontier_table`, one scenario and missing rate."""
-    cells = table.assign(cell=with_intervals(table, sign="", limits=ranges.R2))
+    cells = table.assign(cell=with_intervals(table, limits=ranges.R2))
     wide = cells.pivot(index="label", columns="transform", values="cell").rename(columns=_SCALES)
     return wide[[name for name in _SCALES.values() if name in wide]].rename_axis("method").reset_index()
 
@@ -212,7 +213,7 @@ def show_ingredients(table: pd.DataFrame) -> pd.DataFrame:
         {
             "change": table["change"].replace("", "none (the whole)"),
             "R²": table["mean"].map("{:.3f}".format),
-            "effect": with_intervals(table, "effect"),
+            "effect": with_intervals(table, "effect", sign="+"),
             "seconds": table["seconds"].map("{:.0f}".format),
             "splits": table["n_splits"],
         }

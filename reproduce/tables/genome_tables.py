@@ -7,7 +7,8 @@ import pandas as pd
 from reproduce.experiments.genome import ALL_TUMOURS, ARMS, MEAN_OF_COHORT, STACKED
 from reproduce.hypotheses import corrected_t, overlap_ratio
 from reproduce.tables import ranges
-from reproduce.tables.summaries import score_table, with_intervals
+from reproduce.tables.summaries import score_table
+from reproduce.tables.wording import with_intervals
 
 
 def normals_table(results: pd.DataFrame) -> pd.DataFrame:
@@ -30,7 +31,7 @@ def show_normals(table: pd.DataFrame) -> pd.DataFrame:
         {
             "genes": table["gene_set"],
             "method": table["label"],
-            "R²": with_intervals(table, sign="", limits=ranges.R2),
+            "R²": with_intervals(table, limits=ranges.R2),
             "seconds": table["seconds"].map("{:.3g}".format),
             "splits": table["n_splits"],
         }
@@ -64,7 +65,7 @@ def tumour_table(scores: pd.DataFrame) -> pd.DataFrame:
 
 def show_tumours(table: pd.DataFrame) -> pd.DataFrame:
     """Cohorts × ways of filling."""
-    cells = table.assign(cell=with_intervals(table, sign="", limits=ranges.R2))
+    cells = table.assign(cell=with_intervals(table, limits=ranges.R2))
     wide = cells.pivot(index=["gene_set", "cohort"], columns="arm", values="cell").fillna("–")
     order = cells[["gene_set", "cohort"]].drop_duplicates().itertuples(index=False, name=None)
     wide = wide.loc[list(order), [arm for arm in ARMS if arm in wide]]

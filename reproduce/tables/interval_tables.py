@@ -14,7 +14,8 @@ from reproduce.experiments.intervals import CONFORMAL, CORRELATION, LEVELS, OWN
 from reproduce.hypotheses import corrected_t, holm, overlap_ratio
 from reproduce.tables import ranges
 from reproduce.tables.missingness_tables import percent
-from reproduce.tables.summaries import SCENARIO_TITLES, label_of, with_intervals
+from reproduce.tables.summaries import SCENARIO_TITLES, label_of
+from reproduce.tables.wording import with_intervals
 
 #: How far coverage may be from what is promised.
 TOLERANCE = 0.02
@@ -105,7 +106,7 @@ def gene_coverage_table(results: pd.DataFrame) -> pd.DataFrame:
 def show_coverage(table: pd.DataFrame, *, tissue: str = ALL_TISSUES) -> pd.DataFrame:
     """`coverage_table` as a reader wants it: a row per method and rate, a column per level."""
     chosen = table[table["tissue"] == tissue]
-    cells = chosen.assign(cell=with_intervals(chosen, "coverage", sign="", limits=ranges.SHARE))
+    cells = chosen.assign(cell=with_intervals(chosen, "coverage", limits=ranges.SHARE))
     wide = cells.pivot(index=_KEYS, columns="nominal", values="cell")
     wide.columns = [f"inside {percent(level)} intervals{_said_interval(chosen['low'])}" for level in wide.columns]
     shown = wide.reset_index()
@@ -126,7 +127,7 @@ def show_quality(table: pd.DataFrame) -> pd.DataFrame:
     names = {"width": "width in sd", "score": "interval score in sd", "correlation": "correlation of |error| with sd"}
     for prefix, name in names.items():
         ends = (f"{prefix}_low", f"{prefix}_high")
-        told = with_intervals(table, prefix, ends, "", ranges.limits_of(prefix))
+        told = with_intervals(table, prefix, ends, limits=ranges.limits_of(prefix))
         shown[f"{name}{_said_interval(table[ends[0]])}"] = told
     return pd.DataFrame(shown | {"splits": table["n_splits"]})
 
@@ -307,7 +308,7 @@ def show_downstream(table: pd.DataFrame) -> pd.DataFrame:
     shown = {"question": table["question"], "holes": table["way"]}
     for metric, name in numbers.items():
         ends = (f"{metric}_low", f"{metric}_high")
-        shown[name] = with_intervals(table, metric, ends, "", ranges.limits_of(metric))
+        shown[name] = with_intervals(table, metric, ends, limits=ranges.limits_of(metric))
     for name in CORRECTIONS:
         parts = zip(*(table[f"{kind}_{name}"] for kind in ("significant", "false", "missed")), strict=True)
         shown[f"genes found ({name}): all / false / missed"] = [" / ".join(map(_genes, part)) for part in parts]

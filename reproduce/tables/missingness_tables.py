@@ -19,7 +19,8 @@ from reproduce.experiments.missingness import AT_EACH_RATE, METHODS, ONCE, Train
 from reproduce.files import atomic_path
 from reproduce.hypotheses import MARGIN, Contrast, corrected_t, overlap_ratio
 from reproduce.tables import ranges
-from reproduce.tables.summaries import label_of, plus_minus, with_interval, with_intervals
+from reproduce.tables.summaries import label_of
+from reproduce.tables.wording import plus_minus, with_interval, with_intervals
 
 #: Robustness compares the score where this much is hidden with the score where half is.
 HALF, MOST = 0.5, 0.9
@@ -231,7 +232,7 @@ def show_mechanisms(table: pd.DataFrame) -> pd.DataFrame:
     shown |= {"method": table["method"].map(label_of), "network trained": table["training"].replace("", "–")}
     for prefix, name in names.items():
         sign, limits = ("+", ranges.ANY) if prefix == "bias" else ("", ranges.R2)
-        shown[name] = with_intervals(table, prefix, (f"{prefix}_low", f"{prefix}_high"), sign, limits)
+        shown[name] = with_intervals(table, prefix, (f"{prefix}_low", f"{prefix}_high"), sign=sign, limits=limits)
     return pd.DataFrame(shown)
 
 
@@ -246,7 +247,7 @@ def say_metric_gap(table: pd.DataFrame) -> str:
         f"Where low values are the likelier hidden ({percent(best['missing_rate'])} in all), {_named(best)} is best "
         f"around the hidden entries' own mean, with R² {best['r2']:.3f}; the paper's metric gives it "
         f"{best['paper_r2']:.3f}. Its imputed values are off by "
-        f"{with_interval(best['bias'], best['bias_low'], best['bias_high'])} sd."
+        f"{with_interval(best['bias'], best['bias_low'], best['bias_high'], sign='+')} sd."
     )
     return (
         f"{one} Over all methods the paper's metric adds {gap.min():.3f} to {gap.max():.3f} to R², credit for hidden "
@@ -396,7 +397,9 @@ def _show_differences(table: pd.DataFrame, keys: list[str], names: dict[str, str
     shown = _in_words(table)[keys]
     for column, name in names.items():
         shown = shown.assign(**{name: table[column].map("{:.3f}".format)})
-    return shown.assign(**{"difference [95 %]": with_intervals(table, "difference"), "splits": table["n_splits"]})
+    return shown.assign(
+        **{"difference [95 %]": with_intervals(table, "difference", sign="+"), "splits": table["n_splits"]}
+    )
 
 
 def say_robustness(table: pd.DataFrame) -> str:
@@ -417,7 +420,7 @@ def say_robustness(table: pd.DataFrame) -> str:
         ends = [useful.iloc[0]] + ([useful.iloc[-1]] if len(useful) > 1 else [])
         words = [
             f"{_named(row)} {'least' if i == 0 else 'most'}, from {row['half']:.3f} to {row['most']:.3f} "
-            f"({with_interval(row['difference'], row['low'], row['high'])})"
+            f"({with_interval(row['difference'], row['low'], row['high'], sign='+')})"
             for i, row in enumerate(ends)
         ]
         lines.append(f"- {target}: {'; '.join(words)}.")

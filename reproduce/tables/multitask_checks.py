@@ -17,11 +17,10 @@ from reproduce.tables.multitask_tables import (
     interval,
     judged,
     listed,
-    text,
-    texts,
     two_sided,
     with_holm,
 )
+from reproduce.tables.wording import row_with_interval, with_intervals
 
 CLUSTERS = {"found": "clusters found", "true": "modules as simulated", "one": "all genes together"}
 _SYMBOLS = {"penalty": "λ", "l1": "γ"}
@@ -171,7 +170,7 @@ def show_precision(table: pd.DataFrame, k: int) -> pd.DataFrame:
     names = list(part["label"].unique())
     shown = {"method": [*names, "random order"]}
     for related, group in part.groupby("relatedness", sort=False):
-        found = dict(zip(group["label"], texts(group, limits=ranges.SHARE), strict=True))
+        found = dict(zip(group["label"], with_intervals(group, limits=ranges.SHARE), strict=True))
         shown[f"relatedness {related:g}"] = [*(found.get(name, "–") for name in names), f"{group['chance'].mean():.3f}"]
     return pd.DataFrame(shown)
 
@@ -184,7 +183,7 @@ def say_precision(table: pd.DataFrame, contrasts: pd.DataFrame, k: int) -> str:
         sentence = (
             f"Relatedness {related:g}: of the first {k} factors a random order has {own['chance'].mean():.0%} right"
         )
-        sentence += f", trace norm {texts(own, limits=ranges.SHARE)[0]}." if len(own) else "."
+        sentence += f", trace norm {with_intervals(own, limits=ranges.SHARE)[0]}." if len(own) else "."
         here = contrasts[contrasts["relatedness"] == related]
         for method in (best_simple(group), "activity"):
             found = here[here["method"] == method]
@@ -216,14 +215,11 @@ def show_clusters(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({
         "cells a gene": table["cells_per_gene"],
         "trained together": table["label"],
-        "R²": texts(table, limits=ranges.R2),
-        "less modules as simulated": [
-            "–" if name == "true" else text for name, text in zip(table["clusters"], texts(table, "_less", "+"))
-        ],
-        "adjusted Rand index": [
-            "–" if np.isnan(mean) else text
-            for mean, text in zip(table["mean_rand"], texts(table, "_rand", limits=ranges.CORRELATION))
-        ],
+        "R²": with_intervals(table, limits=ranges.R2),
+        "less modules as simulated": np.where(
+            table["clusters"] == "true", "–", with_intervals(table, "mean_less", ("low_less", "high_less"), sign="+")
+        ),
+        "adjusted Rand index": with_intervals(table, "mean_rand", ("low_rand", "high_rand"), limits=ranges.CORRELATION),
         "seeds": table["n_seeds"],
     })  # fmt: skip
 
@@ -233,9 +229,10 @@ def say_clusters(table: pd.DataFrame) -> str:
     words = []
     for n_cells, group in table.groupby("cells_per_gene", sort=False):
         rows = group.set_index("clusters")
-        rand = text(*rows.loc["found", ["mean_rand", "low_rand", "high_rand"]], limits=ranges.CORRELATION)
-        parts = [f"{CLUSTERS[name]} {text(*rows.loc[name, ['mean_less', 'low_less', 'high_less']], '+')}"
-                 for name in ("found", "one")]  # fmt: skip
+        rand = row_with_interval(rows.loc["found"], "mean_rand", ("low_rand", "high_rand"), limits=ranges.CORRELATION)
+        less = rows.loc[["found", "one"]]
+        told = with_intervals(less, "mean_less", ("low_less", "high_less"), sign="+")
+        parts = [f"{label} {text}" for label, text in zip(less["label"], told)]
         words.append(
             f"With {n_cells} cells a gene, clusters found agree with the modules by an adjusted Rand index of {rand} "
             f"(1: the same; 0: chance). R² less that of the modules as simulated: {listed(parts)}."

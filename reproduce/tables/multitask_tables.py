@@ -13,6 +13,7 @@ import pandas as pd
 from reproduce.hypotheses import CONFIDENCE, corrected_t, holm
 from reproduce.multitask.data import TEST_FRACTION
 from reproduce.tables import ranges
+from reproduce.tables.wording import row_with_interval, with_intervals
 
 METHODS = {
     "trace_norm": "trace norm",
@@ -134,13 +135,12 @@ def show_scores(table: pd.DataFrame, contrasts: pd.DataFrame) -> pd.DataFrame:
     keys = [key for key in (*_CELL, "source") if key in table]
     against = contrasts[contrasts["reference"] == "trace_norm"]
     merged = table.merge(against, on=[*keys, "method", "label"], how="left", suffixes=("", "_less"))
-    ahead = merged[["mean_less", "low_less", "high_less"]].itertuples(index=False, name=None)
     names = {"relatedness": "relatedness", "cells_per_gene": "cells a gene", "source": "cells"}
     shown = pd.DataFrame({names[key]: merged[key] for key in keys})
     return shown.assign(**{
         "method": merged["label"],
-        "R²": texts(merged, limits=ranges.R2),
-        "trace norm less it": ["–" if np.isnan(row[0]) else text(*row, "+") for row in ahead],
+        "R²": with_intervals(merged, limits=ranges.R2),
+        "trace norm less it": with_intervals(merged, "mean_less", ("low_less", "high_less"), sign="+"),
         "p (Holm)": ["–" if np.isnan(p) else f"{p:.2g}" for p in merged["p_holm"]],
         "seeds": merged["n_seeds"],
     })  # fmt: skip
@@ -182,7 +182,7 @@ def say_gain(gains: pd.DataFrame) -> str:
         return "One relatedness only: what sharing does cannot be told from what shrinking does."
     parts = []
     for _, row in gains.iterrows():
-        own = text(row["mean_related"], row["low_related"], row["high_related"], "+")
+        own = row_with_interval(row, "mean_related", ("low_related", "high_related"), sign="+")
         passed = row["p_holm"] < 1.0 - CONFIDENCE and row["mean"] > 0
         if not np.isfinite(row["low"]):
             verdict = _FEW
@@ -195,7 +195,7 @@ def say_gain(gains: pd.DataFrame) -> str:
         else:
             verdict = "not told apart from what the penalty does to genes that have nothing in common"
         parts.append(
-            f"with {row['cells_per_gene']:g} cells a gene {text(row['mean'], row['low'], row['high'], '+')} "
+            f"with {row['cells_per_gene']:g} cells a gene {row_with_interval(row, sign='+')} "
             f"(p {row['p_holm']:.2g}; on related genes alone {own}): {verdict}"
         )
     return (
@@ -250,7 +250,7 @@ def say_real(table: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     words = []
     for source, group in table.groupby("source", sort=False):
         best = group.loc[group["mean"].idxmax()]
-        score = text(best["mean"], best["low"], best["high"], limits=ranges.R2)
+        score = row_with_interval(best, limits=ranges.R2)
         words.append(f"{source}: highest mean of {best['label']} (R² {score}).")
         found = contrasts[(contrasts["source"] == source) & (contrasts["method"] == best_simple(group))]
         if len(found):
@@ -297,22 +297,9 @@ def with_holm(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(p_holm=holm(table["p"]) if len(table) else [])
 
 
-def text(mean: float, low: float, high: float, sign: str = "", limits: tuple[float, float] = ranges.ANY) -> str:
-    """A number with its interval, which ends at the score's limits."""
-    low, high = ranges.cut(low, high, limits)
-    ends = f" [{low:{sign}.3f},\u00a0{high:{sign}.3f}]" if np.isfinite(low) else ""
-    return f"{mean:{sign}.3f}{ends}"
-
-
-def texts(table: pd.DataFrame, ending: str = "", sign: str = "", limits=ranges.ANY) -> list[str]:
-    """`text` of each row, of the columns mean, low and high with an ending."""
-    columns = [f"{name}{ending}" for name in ("mean", "low", "high")]
-    return [text(*row, sign, limits) for row in table[columns].itertuples(index=False, name=None)]
-
-
 def judged(row: pd.Series) -> str:
     """A difference with its interval; the verdict is by the p value adjusted for the table's other differences."""
-    said = text(row["mean"], row["low"], row["high"], "+")
+    said = row_with_interval(row, sign="+")
     if not np.isfinite(row["low"]):
         return f"{said} ({_FEW})"
     verdict = "undecided" if row["p_holm"] >= 1.0 - CONFIDENCE else "better" if row["mean"] > 0 else "worse"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from reproduce.imputers.costs import duration
 from reproduce.tables import ranges
-from reproduce.tables.summaries import with_interval
+from reproduce.tables.wording import with_interval
 
 if TYPE_CHECKING:
     from reproduce.matrices.evaluation import HeldOut
@@ -89,11 +89,11 @@ def show_methods(table: pd.DataFrame) -> pd.DataFrame:
     """The table of `reproduce.matrices.evaluation.evaluate` as a reader wants it."""
     tried = table["status"] == "ok"
     scores = [
-        with_interval(row.r2, row.r2_low, row.r2_high, "", ranges.R2) if row.status == "ok" else "–"
+        with_interval(row.r2, row.r2_low, row.r2_high, limits=ranges.R2) if row.status == "ok" else "–"
         for row in table.itertuples()
     ]
     less = [
-        with_interval(row.difference, row.difference_low, row.difference_high) if row.status == "ok" else "–"
+        with_interval(row.difference, row.difference_low, row.difference_high, sign="+") if row.status == "ok" else "–"
         for row in table.itertuples()
     ]
     return pd.DataFrame(

@@ -8,7 +8,8 @@ from scipy import stats
 
 from reproduce.experiments.paper_tables import IN_PLACE, INDUCTIVE, TABLES
 from reproduce.hypotheses import corrected_t, overlap_ratio
-from reproduce.tables.summaries import label_of, plus_minus
+from reproduce.tables.summaries import label_of
+from reproduce.tables.wording import plus_minus
 
 SCENARIOS = ("in_place", "inductive")
 

@@ -16,12 +16,12 @@ from reproduce.tables.sample_generation_tables import (
     SHORT_LABELS,
     TOO_FEW,
     USEFULNESS,
-    as_text,
     long_table,
     ordered,
     p_value,
 )  # fmt: skip
 from reproduce.tables.summaries import mean_and_interval
+from reproduce.tables.wording import row_with_interval, with_intervals
 
 # --- how many samples ---
 
@@ -61,7 +61,7 @@ def _say_growth(rows: pd.DataFrame, score: str, few: int, many: int) -> str:
     found = mean_and_interval(change, 0.0)
     verdict = "" if found["n_seeds"] > 1 and (found["high"] < 0 or found["low"] > 0) else ", undecided"
     name = LABELS[rows["method"].iloc[0]]
-    return f"{name}, from {by_size[few].mean():.4f} by {as_text(found, 4, '+')}{verdict}"
+    return f"{name}, from {by_size[few].mean():.4f} by {row_with_interval(found, digits=4, sign='+')}{verdict}"
 
 
 def _say_price(rows: pd.DataFrame, score: str, n_train: int) -> str:
@@ -70,7 +70,7 @@ def _say_price(rows: pd.DataFrame, score: str, n_train: int) -> str:
     if "gaussian" not in by_seed or not others:
         return ""
     lacks = {name: mean_and_interval((by_seed[name] - by_seed["gaussian"]).dropna(), 0.0) for name in others}
-    words = [f"{LABELS[name]} {as_text(lack, 4, '+')}" for name, lack in lacks.items()]
+    words = [f"{LABELS[name]} {row_with_interval(lack, digits=4, sign='+')}" for name, lack in lacks.items()]
     sure = [LABELS[name] for name, lack in lacks.items() if lack["low"] > 0]
     return f"With {n_train:,}, against the Gaussian, which has the law's own form: {'; '.join(words)}. " + (
         f"That is the price of not knowing the form ({', '.join(sure)})."
@@ -128,13 +128,12 @@ def show_rare(table: pd.DataFrame) -> pd.DataFrame:
     """As a reader wants it."""
     shown = {
         "remedy": table["label"],
-        "balanced accuracy": [as_text(row, limits=ranges.SHARE) for _, row in table.iterrows()],
+        "balanced accuracy": with_intervals(table, limits=ranges.SHARE),
     }
     for other in (NOTHING, WEIGHTS):
-        shown[f"over {LABELS[other]}"] = [
-            "–" if row["method"] == other or np.isnan(row[f"over_{other}"]) else as_text(_gain(row, other), 3, "+")
-            for _, row in table.iterrows()
-        ]
+        ends = (f"over_{other}_low", f"over_{other}_high")
+        gains = with_intervals(table, f"over_{other}", ends, sign="+")
+        shown[f"over {LABELS[other]}"] = np.where(table["method"] == other, "–", gains)
     return pd.DataFrame(shown)
 
 
@@ -152,7 +151,7 @@ def say_rare(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     ):
         gains = {name: _gain(means.loc[name], other) for name in made}
         parts = [
-            f"{LABELS[name]} {as_text(gain, 3, '+')} ({_verdict(gain)})"
+            f"{LABELS[name]} {row_with_interval(gain, sign='+')} ({_verdict(gain)})"
             for name, gain in gains.items()
             if not np.isnan(gain["mean"])
         ]

@@ -27,6 +27,7 @@ from reproduce.sample_generation.benchmark import (
 from reproduce.sample_generation.fidelity import SCORES
 from reproduce.tables import ranges
 from reproduce.tables.summaries import mean_and_interval
+from reproduce.tables.wording import row_with_interval, with_intervals
 
 #: Test over training samples, which the corrected t needs.
 OVERLAP = 1.0
@@ -64,13 +65,6 @@ TOO_FEW = "too few divisions of the samples to conclude"
 _SAID = ("ks", "correlation_error", "mmd", "classifier_auc", "coverage")
 #: Nearer than this to training samples, over the distance of new real ones, is much nearer.
 _NEAR = 0.8
-
-
-def as_text(row, digits: int = 3, sign: str = "", limits: tuple[float, float] = ranges.ANY) -> str:
-    """A mean and its interval, if there is one, which ends at the score's limits."""
-    low, high = ranges.cut(row["low"], row["high"], limits)
-    interval = f" [{low:{sign}.{digits}f},\u00a0{high:{sign}.{digits}f}]" if np.isfinite(low) else ""
-    return f"{row['mean']:{sign}.{digits}f}{interval}"
 
 
 def p_value(differences: pd.Series, ratio: float) -> float:
@@ -137,7 +131,7 @@ def show_fidelity(table: pd.DataFrame) -> pd.DataFrame:
     shown = {"method": table["label"].unique()}
     for score in table["score"].unique():
         part = table[table["score"] == score]
-        shown[SHORT_LABELS[score]] = [as_text(row, limits=ranges.limits_of(score)) for _, row in part.iterrows()]
+        shown[SHORT_LABELS[score]] = with_intervals(part, limits=ranges.limits_of(score))
     return pd.DataFrame(shown)
 
 
@@ -180,7 +174,7 @@ def show_contrasts(table: pd.DataFrame) -> pd.DataFrame:
     shown = {"further from perfect by": [SHORT_LABELS[score] for score in table["score"].unique()]}
     for (method, rival), part in table.groupby(["method", "rival"], sort=False):
         stars = np.where(part["verdict"] == "undecided", "", "\u00a0*")
-        texts = [as_text(row, 3, "+") for _, row in part.iterrows()]
+        texts = with_intervals(part, sign="+")
         shown[f"{LABELS[method]} − {LABELS[rival]}"] = [f"{text}{star}" for text, star in zip(texts, stars)]
     return pd.DataFrame(shown)
 
@@ -249,7 +243,7 @@ def say_fidelity(rows: pd.DataFrame, table: pd.DataFrame) -> str:
 
 def _say_best(best: pd.DataFrame) -> str:
     def named(row: pd.Series) -> str:
-        lead = f"{LABELS[row['method']]}, by {as_text(row)} before {LABELS[row['rival']]}"
+        lead = f"{LABELS[row['method']]}, by {row_with_interval(row)} before {LABELS[row['rival']]}"
         return f"{SHORT_LABELS[row['score']]}: {lead}"
 
     if best["n_seeds"].max() < 2:
@@ -269,7 +263,8 @@ def _say_novelty(table: pd.DataFrame) -> str:
         ratio, closer = wide.loc[method, "distance_ratio"], wide.loc[method, "closer_to_train"]
         if not ratio["mean"] < _NEAR:
             continue
-        words = f"{LABELS[method]} (ratio {ratio['mean']:.2f}, share {as_text(closer, 2, limits=ranges.SHARE)})"
+        share = row_with_interval(closer, digits=2, limits=ranges.SHARE)
+        words = f"{LABELS[method]} (ratio {ratio['mean']:.2f}, share {share})"
         (copies if closer["low"] > SCORES["closer_to_train"] else narrow).append(words)
     said = []
     if copies:

@@ -24,6 +24,7 @@ from reproduce.single_cell.grid import DIVERGED, N_DRAWS
 from reproduce.single_cell.likelihoods import LIKELIHOODS
 from reproduce.tables import ranges
 from reproduce.tables.summaries import mean_and_interval
+from reproduce.tables.wording import row_with_interval
 
 LAWS = {name: law.label for name, law in LIKELIHOODS.items()}
 METHODS = {**LAWS, **RIVALS}
@@ -64,18 +65,20 @@ def verdict(contrast: dict[str, float] | pd.Series, margin: float) -> str:
     return "refuted" if contrast["high"] < margin else "inconclusive"
 
 
-def text_of(row: dict[str, float] | pd.Series, digits: int, sign: str = "", limits=ranges.ANY) -> str:
-    """Mean and interval, which ends at the score's limits, or how many trainings diverged."""
-    mean, (low, high) = row["mean"], ranges.cut(row["low"], row["high"], limits)
-    if not np.isfinite(mean):
+def text_unless_diverged(
+    row: dict[str, float] | pd.Series, *, digits: int, sign: str = "", limits: tuple[float, float] = ranges.ANY
+) -> str:
+    """`wording.row_with_interval`, or how many trainings diverged."""
+    if not np.isfinite(row["mean"]):
         return f"{row['n_diverged']:.0f} of {row['n_seeds']:.0f} diverged"
-    interval = f" [{low:{sign},.{digits}f},\u00a0{high:{sign},.{digits}f}]" if np.isfinite(low) else ""
-    return f"{mean:{sign},.{digits}f}{interval}"
+    return row_with_interval(row, digits=digits, sign=sign, limits=limits)
 
 
-def texts_of(table: pd.DataFrame, digits: int = 1, sign: str = "", limits=ranges.ANY) -> list[str]:
-    """`text_of` of each row."""
-    return [text_of(row, digits, sign, limits) for _, row in table.iterrows()]
+def texts_unless_diverged(
+    table: pd.DataFrame, *, digits: int, sign: str = "", limits: tuple[float, float] = ranges.ANY
+) -> list[str]:
+    """`text_unless_diverged` of each row."""
+    return [text_unless_diverged(row, digits=digits, sign=sign, limits=limits) for _, row in table.iterrows()]
 
 
 def number_text(value: float, form: str = ",.1f") -> str:
@@ -261,10 +264,10 @@ def elbo_contrasts(rows: pd.DataFrame, data: CountData) -> pd.DataFrame:
 
 def show_elbos(table: pd.DataFrame, own: pd.DataFrame, contrasts: pd.DataFrame) -> pd.DataFrame:
     """ELBOs and differences as a reader wants them; `own` of each likelihood's own best layout."""
-    shown = pd.DataFrame({"likelihood": table["label"], "test ELBO": texts_of(table)})
+    shown = pd.DataFrame({"likelihood": table["label"], "test ELBO": texts_unless_diverged(table, digits=1)})
     for other in _RIGID:
         part = contrasts[contrasts["reference"] == other]
-        differences = dict(zip(part["likelihood"], texts_of(part, sign="+"), strict=True))
+        differences = dict(zip(part["likelihood"], texts_unless_diverged(part, digits=1, sign="+"), strict=True))
         shown[f"less {LAWS[other]}'s"] = [differences.get(name, "–") for name in table["likelihood"]]
     shown[f"importance-weighted, {N_DRAWS} draws"] = table["importance"].map(number_text)
     shown["divergence"] = table["latent_divergence"].map(number_text)
@@ -275,7 +278,7 @@ def show_elbos(table: pd.DataFrame, own: pd.DataFrame, contrasts: pd.DataFrame) 
         layouts = {
             row["likelihood"]: f"{row['hidden_units']}, latent {row['latent_size']}" for _, row in own.iterrows()
         }
-        scores = dict(zip(own["likelihood"], texts_of(own), strict=True))
+        scores = dict(zip(own["likelihood"], texts_unless_diverged(own, digits=1), strict=True))
         # without trainings of own layouts, those of laws whose best is the shared one are there all the same
         shown["own best layout"] = [layouts.get(name, "–") for name in table["likelihood"]]
         shown["test ELBO with it"] = [scores.get(name, "–") for name in table["likelihood"]]
@@ -309,13 +312,15 @@ def say_elbos(table: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     layout = table.iloc[0]
     words = [f"All with the layout {layout['hidden_units']}, latent {layout['latent_size']}."]
     lost = table[table["n_diverged"] > 0]
-    words += [f"{opened(row['label'])}: {text_of(row, 1)}." for _, row in lost.iterrows()]
+    words += [f"{opened(row['label'])}: {text_unless_diverged(row, digits=1)}." for _, row in lost.iterrows()]
     if table["mean"].notna().any():
         best = table.loc[table["mean"].idxmax()]
         aside = " of those that never diverged" if len(lost) else ""
         words.append(f"Highest test ELBO{aside}: {best['label']}, {best['mean']:,.1f} nats a cell.")
     for name, part in contrasts.groupby("likelihood", sort=False):
-        against = "; ".join(f"{LAWS[row['reference']]} {text_of(row, 1, '+')}" for _, row in part.iterrows())
+        against = "; ".join(
+            f"{LAWS[row['reference']]} {text_unless_diverged(row, digits=1, sign='+')}" for _, row in part.iterrows()
+        )
         rivals = " and ".join(LAWS[other] for other in part["reference"]) + ", each" * (len(part) > 1)
         words.append(
             f"Claim: {LAWS[name]} beats {rivals} "

@@ -18,10 +18,11 @@ from reproduce.tables.single_cell_tables import (
     difference,
     means_by,
     number_text,
-    text_of,
-    texts_of,
+    text_unless_diverged,
+    texts_unless_diverged,
     verdict,
 )
+from reproduce.tables.wording import row_with_interval
 
 #: Smallest differences that matter: of adjusted Rand indices, and of shares of deviance explained.
 RAND_MARGIN, DEVIANCE_MARGIN = 0.02, 0.01
@@ -201,7 +202,7 @@ def show_clusters(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """One row a method."""
     shown = pd.DataFrame({"method": table["label"].unique()})
     for score, name in (("ari", "ARI"), ("nmi", "NMI")):
-        shown[name] = texts_of(table[table["score"] == score], 3, limits=ranges.limits_of(score))
+        shown[name] = texts_unless_diverged(table[table["score"] == score], digits=3, limits=ranges.limits_of(score))
     if table.empty:
         return shown
     by_method = rows.groupby("method", sort=False)
@@ -221,10 +222,13 @@ def say_clusters(table: pd.DataFrame, contrasts: pd.DataFrame, rows: pd.DataFram
         return "These cells have no labels to compare clusters with."
     ari = table[table["score"] == "ari"].set_index("method")
     ranked = ari.dropna(subset="mean").sort_values("mean", ascending=False)
-    words = [f"{row['label']}: {text_of(row, 3)}." for _, row in ari[ari["n_diverged"] > 0].iterrows()]
+    words = [
+        f"{row['label']}: {text_unless_diverged(row, digits=3)}." for _, row in ari[ari["n_diverged"] > 0].iterrows()
+    ]
     if len(ranked):
         words.append(
-            f"Highest ARI: {ranked.iloc[0]['label']}, {text_of(ranked.iloc[0], 3, limits=ranges.limits_of('ari'))}."
+            f"Highest ARI: {ranked.iloc[0]['label']}, "
+            f"{row_with_interval(ranked.iloc[0], limits=ranges.limits_of('ari'))}."
         )
     if "gmvae" in ranked.index:
         used = rows.loc[rows["method"] == "gmvae", "n_clusters"].astype(int)
@@ -238,8 +242,9 @@ def say_clusters(table: pd.DataFrame, contrasts: pd.DataFrame, rows: pd.DataFram
         words.append(
             f"Claim: its components agree with the labels better than k-means on the VAE's latent, by more than "
             f"{RAND_MARGIN:g} of ARI: **{verdict(by_score.loc['ari'], RAND_MARGIN)}** "
-            f"({text_of(by_score.loc['ari'], 3, '+')}). Its ELBO of test cells less the VAE's, same law and layout: "
-            f"{text_of(by_score.loc['test_elbo'], 1, '+')} nats a cell."
+            f"({text_unless_diverged(by_score.loc['ari'], digits=3, sign='+')}). "
+            "Its ELBO of test cells less the VAE's, same law and layout: "
+            f"{text_unless_diverged(by_score.loc['test_elbo'], digits=1, sign='+')} nats a cell."
         )
     return " ".join(words)
 
@@ -263,7 +268,9 @@ def show_denoising(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
         "validation_deviance_explained": "deviance, validation cells",
     }
     for score, name in names.items():
-        shown[name] = texts_of(table[table["score"] == score], 4, "+", ranges.limits_of(score))
+        shown[name] = texts_unless_diverged(
+            table[table["score"] == score], digits=4, sign="+", limits=ranges.limits_of(score)
+        )
     settings = rows.fillna({"settings": ""}).groupby("method", sort=False)["settings"]
     shown["chosen on validation cells"] = [" | ".join(dict.fromkeys(filter(None, values))) for _, values in settings]
     return shown.assign(divisions=table.loc[table["score"] == "deviance_explained", "n_seeds"].to_numpy())
@@ -275,7 +282,10 @@ def say_denoising(table: pd.DataFrame, rows: pd.DataFrame) -> str:
     chosen_by = table[table["score"] == "validation_deviance_explained"].set_index("method")["mean"].dropna()
     size = rows.iloc[0]
     words = [f"{size['held_out']:.0%} of the molecules held out, {size['n_genes']:,} genes."]
-    words += [f"{row['label']}: {text_of(row, 4)}." for _, row in scores[scores["n_diverged"] > 0].iterrows()]
+    words += [
+        f"{row['label']}: {text_unless_diverged(row, digits=4)}."
+        for _, row in scores[scores["n_diverged"] > 0].iterrows()
+    ]
     if chosen_by.empty:
         return " ".join(words)
     best = scores["mean"].idxmax()
@@ -288,6 +298,6 @@ def say_denoising(table: pd.DataFrame, rows: pd.DataFrame) -> str:
         words.append(
             f"Claim: the auto-encoder that is best on validation cells ({METHODS[one]}) beats the simpler method "
             f"that is best there ({METHODS[other]}) by more than {DEVIANCE_MARGIN:g} of the deviance: "
-            f"**{verdict(found, DEVIANCE_MARGIN)}** ({text_of(found, 4, '+')})."
+            f"**{verdict(found, DEVIANCE_MARGIN)}** ({text_unless_diverged(found, digits=4, sign='+')})."
         )
     return " ".join(words)

@@ -20,6 +20,7 @@ from reproduce.hypotheses import corrected_t, overlap_ratio
 from reproduce.metrics import METRICS
 from reproduce.preprocessing import ExpressionTransform
 from reproduce.tables import ranges
+from reproduce.tables.wording import interval_text, plus_minus, with_intervals
 
 PAPER_REPORTED = Path(__file__).parents[2] / "results" / "paper_reported.csv"
 #: Above panels and tables.
@@ -161,46 +162,9 @@ def mean_and_interval(values: pd.Series, ratio: float) -> dict[str, float]:
     return {"mean": contrast.mean, "low": ends[0], "high": ends[1], "n_seeds": contrast.n_splits}
 
 
-def with_interval(
-    mean: float, low: float, high: float, sign: str = "+", limits: tuple[float, float] = ranges.ANY
-) -> str:
-    """A number and its interval, which is never broken over two lines; without one if it is infinite, – for NaN.
-
-    The interval ends at the `limits` of the score, see `reproduce.tables.ranges`.
-    """
-    if np.isnan(mean):
-        return "–"
-    low, high = ranges.cut(low, high, limits)
-    interval = f" {interval_text(low, high, sign)}" if np.isfinite(low) else ""
-    return f"{mean:{sign}.3f}{interval}"
-
-
-def with_intervals(
-    table: pd.DataFrame,
-    value: str = "mean",
-    ends: tuple[str, str] = ("low", "high"),
-    sign: str = "+",
-    limits: tuple[float, float] = ranges.ANY,
-) -> list[str]:
-    """`with_interval` row by row, of the columns named."""
-    rows = table[[value, *ends]].itertuples(index=False, name=None)
-    return [with_interval(*row, sign, limits) for row in rows]
-
-
-def plus_minus(mean: float, low: float, high: float) -> str:
-    """A number ± half of its interval; without it if it is infinite."""
-    half = (high - low) / 2
-    return f"{mean:.3f}" + (f" ± {half:.3f}" if np.isfinite(half) else "")
-
-
 def counted(number: int, noun: str) -> str:
     """A number with its noun in the singular or with an s."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def interval_text(low: float, high: float, sign: str = "") -> str:
-    """An interval, never broken over two lines."""
-    return f"[{low:{sign}.3f},\u00a0{high:{sign}.3f}]"
 
 
 def _seconds(seconds: float) -> str:
@@ -305,7 +269,7 @@ def show_verdicts(table: pd.DataFrame) -> pd.DataFrame:
             "claim": table["statement"],
             "verdict": table["verdict"],
             "decisive contrast": decisive,
-            "difference in R² [95 %]": with_intervals(table, "effect"),
+            "difference in R² [95 %]": with_intervals(table, "effect", sign="+"),
             "margin": table["margin"].map("{:.2f}".format),
             "p of support, of refutation (Holm)": [f"{_p_value(p)}, {_p_value(q)}" for p, q in p_values],
             "splits": table["n_splits"],

@@ -18,7 +18,8 @@ from reproduce.loaders.gtex_tissues import tissue_table
 from reproduce.metrics import PERCENTILES
 from reproduce.splits import split_by_donor
 from reproduce.tables import ranges
-from reproduce.tables.summaries import finished_scores, interval_text, label_of, score_table
+from reproduce.tables.summaries import finished_scores, label_of, score_table
+from reproduce.tables.wording import interval_text
 
 POOLED_LABEL = "Gaussian without tissue"
 #: Whose tissues and genes are shown in the foreground: the paper's proposal.

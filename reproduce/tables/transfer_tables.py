@@ -21,7 +21,8 @@ import pandas as pd
 from reproduce.errors import DataFormatError
 from reproduce.experiments.transfer import ARMS, REFERENCE_ONLY, TARGET_ONLY, TRANSFER, TransferTrial
 from reproduce.hypotheses import MARGIN, corrected_t
-from reproduce.tables.summaries import finished_scores, with_intervals
+from reproduce.tables.summaries import finished_scores
+from reproduce.tables.wording import with_intervals
 
 _CURVE = ["target", "arm", "references", "n_patients"]
 SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
@@ -181,7 +182,7 @@ def show_rule(table: pd.DataFrame) -> pd.DataFrame:
             "patients": table["n_patients"],
             "transfer": table["transfer"].map("{:.3f}".format),
             "better of the two ends": [f"{row.better:.3f} ({row.better_arm})" for row in table.itertuples(index=False)],
-            "difference in R² [95 %]": with_intervals(table, "difference"),
+            "difference in R² [95 %]": with_intervals(table, "difference", sign="+"),
             "never worse": table["verdict"],
         }
     )

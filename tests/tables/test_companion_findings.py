@@ -16,7 +16,7 @@ def test_counts_name_the_law_that_was_asked_about():
     ]
     columns = ["simulated", "counts", "likelihood", "reference", "mean", "low", "high", "verdict"]
     said = findings.of_counts(pd.DataFrame(rows, columns=columns))
-    assert "+12.3 [+10.0, +14.0] nats a cell on mice (supported); -1.0 [-3.0, +1.0]" in said
+    assert "+12.3 [+10.0,\u00a0+14.0] nats a cell on mice (supported); -1.0 [-3.0,\u00a0+1.0]" in said
     assert "99" not in said and "77" not in said
     simulated = pd.DataFrame(rows[2:3], columns=columns)
     assert findings.of_counts(simulated) == "Not run on real cells."
@@ -24,7 +24,7 @@ def test_counts_name_the_law_that_was_asked_about():
 
 def test_gains_by_cells_have_an_interval_where_there_is_one():
     gains = pd.DataFrame({"cells_per_gene": [40, 100], "mean": [0.2, 0.1], "low": [0.1, None], "high": [0.3, None]})
-    assert "+0.20 [+0.10, +0.30] with 40 cells a gene; +0.10 with 100 cells" in findings.of_sharing(gains)
+    assert "+0.20 [+0.10,\u00a0+0.30] with 40 cells a gene; +0.10 with 100 cells" in findings.of_sharing(gains)
 
 
 def test_verdicts_are_counted_for_each_rival():
@@ -47,7 +47,10 @@ def test_translation_is_set_beside_ridge_of_the_same_direction():
         "less_high": [None, None, -0.04, 0.0],
     })  # fmt: skip
     said = findings.of_translation(table)
-    assert "-0.050 [-0.060, -0.040] (there, ridge has 0.500); -0.100 [-0.200, +0.000] (back, ridge has 0.400)" in said
+    assert (
+        "-0.050 [-0.060,\u00a0-0.040] (there, ridge has 0.500); -0.100 [-0.200,\u00a0+0.000] (back, ridge has 0.400)"
+        in said
+    )
 
 
 def test_an_absent_table_is_named(tmp_path):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from reproduce import claims
-from reproduce.tables import ranges, summaries
+from reproduce.tables import ranges, wording
 
 
 def test_finite_ends_are_cut_and_infinite_ones_stay():
@@ -18,7 +18,7 @@ def test_finite_ends_are_cut_and_infinite_ones_stay():
 @pytest.mark.parametrize(("limits", "shown"), [(ranges.ANY, "1.088"), (ranges.SHARE, "1.000")])
 def test_a_table_shows_the_cut_interval_and_keeps_its_own(limits, shown):
     table = pd.DataFrame({"mean": [0.9, 0.5], "low": [0.712, -np.inf], "high": [1.088, np.inf]})
-    told = summaries.with_intervals(table, sign="", limits=limits)
+    told = wording.with_intervals(table, limits=limits)
     assert told == [f"0.900 [0.712,\u00a0{shown}]", "0.500"]
     assert table["high"].iloc[0] == 1.088
 
