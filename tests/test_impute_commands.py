@@ -125,6 +125,63 @@ def test_covariates_come_from_a_table_or_from_obs_and_are_told(folder, capsys):
     assert "A table of covariates with one row per sample: tissue, age" in capsys.readouterr().out
 
 
+def test_columns_that_could_be_covariates_are_no_news_to_who_names_some(folder, capsys, monkeypatch):
+    from reproduce.matrices import _h5ad, _head, _parquet
+    from reproduce.matrices.files import write_frame
+
+    for module in (_h5ad, _head, _parquet):  # whatever the words are
+        monkeypatch.setattr(module, "kept_aside", lambda names, **_: f"beside the values: {names[0]}")
+    frame, samples = (pd.read_csv(name, index_col=0) for name in ("in.csv", "samples.csv"))
+    mixed = samples[["tissue"]].join(frame)
+    mixed.to_csv("mixed.csv")
+    mixed.reset_index().to_parquet("mixed.parquet", index=False)
+    write_frame(frame, "mixed.h5ad", obs=samples)
+    for name in ("mixed.csv", "mixed.parquet", "mixed.h5ad"):
+        assert run("evaluate", name, "--methods", "median") == 0
+        assert "- beside the values: tissue" in capsys.readouterr().out
+        assert run("evaluate", name, "--methods", "median", "--covariates", "samples.csv") == 0
+        told = capsys.readouterr().out
+        assert "beside the values" not in told and "covariates from samples.csv: tissue, age" in told
+    # also where several files are joined
+    mixed.rename(index=lambda name: f"other{name}").to_csv("others.csv")
+    pd.concat([samples, samples.rename(index=lambda name: f"other{name}")]).to_csv("all.csv")
+    train = ("train", "mixed.csv", "others.csv", "--method", "median")
+    assert run(*train, "-o", "model") == 0
+    assert capsys.readouterr().out.count("- beside the values: tissue") == 2
+    assert run(*train, "-o", "informed", "--covariates", "all.csv") == 0
+    assert "beside the values" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("impute", "in.csv", "--report", "new/page.html", "--method", "median", "-o", "new/deep/out.csv"),
+        ("evaluate", "in.csv", "--figure", "new/f.png", "--methods", "median", "-o", "new/deep/out.csv"),
+        ("train", "in.csv", "--method", "median", "-o", "new/deep/model"),
+    ],
+)
+def test_a_folder_that_is_made_is_told_once(folder, capsys, arguments):
+    assert run(*arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines.count("made the folder new/deep") == 1
+    assert lines.count("made the folder new") == sum(argument.startswith("new/") for argument in arguments) - 1
+    Path(arguments[-1]).rename("elsewhere")  # train refuses what is there already
+    assert run(*arguments) == 0
+    told = capsys.readouterr().out
+    assert f"wrote {arguments[-1]}" in told and "made the folder" not in told
+
+
+def test_the_page_names_a_group_only_where_the_method_was_told_of_one(folder, capsys):
+    for given, named in ((), False), (("--covariates", "samples.csv"), True):
+        assert run("impute", "in.csv", "-o", "out.csv", "--method", "gaussian", "--report", "page.html", *given) == 0
+        page = Path("page.html").read_text(encoding="utf-8")
+        assert ("<td>covariates</td><td>none</td>" in page) is not named
+        assert ("<td>group</td><td>tissue</td>" in page) is named
+    capsys.readouterr()
+    assert run("impute", "in.csv", "-o", "out.csv", "--method", "gaussian", "--set", "group=tissue") == 2
+    assert "group=tissue names a covariate, and there are none" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["impute", "evaluate", "train"])
 def test_what_cannot_be_written_is_refused_before_anything_is_computed(folder, capsys, command):
     assert run(command, "in.csv", "-o", "samples.csv/out.csv") == 2

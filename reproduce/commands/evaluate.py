@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from reproduce.commands.options import (
     FORMATS,
+    NEW_FOLDER,
     add_common,
     add_data_options,
     new_parser,
@@ -37,8 +38,8 @@ def add(commands) -> None:
     )
     parser.add_argument("input", metavar="IN", type=Path, help=f"the matrix: {FORMATS}")
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help="these alone; see `reproduce methods`")
-    parser.add_argument("-o", "--output", metavar="TABLE.csv", type=Path, help="also write the table")
-    parser.add_argument("--figure", metavar="F.png", type=Path, help="also draw it (png, svg or pdf)")
+    parser.add_argument("-o", "--output", metavar="TABLE.csv", type=Path, help=f"also write the table; {NEW_FOLDER}")
+    parser.add_argument("--figure", metavar="F.png", type=Path, help=f"also draw it (png, svg or pdf); {NEW_FOLDER}")
     parser.add_argument(
         "--hide", type=float, default=0.1, metavar="FRACTION", help="of the known values to hide (default: 0.1)"
     )
@@ -52,12 +53,13 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _evaluate_now(options: argparse.Namespace, progress: Progress, written: list[Path]) -> None:
-    from reproduce.commands.outputs import check_writable
+    from reproduce.commands.outputs import check_writable, folders_to_make, print_written
     from reproduce.matrices.evaluation import evaluate
 
-    for target in (options.output, options.figure):
-        if target is not None:
-            check_writable(target)
+    targets = [target for target in (options.output, options.figure) if target is not None]
+    for target in targets:
+        check_writable(target)
+    made = folders_to_make(targets)
     if options.figure is not None and options.figure.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise ConfigError(f"{options.figure.name}: give a figure's name that ends in .png, .svg or .pdf.")
     matrix, covariates = read_inputs(options.input, options, progress)
@@ -85,8 +87,7 @@ def _evaluate_now(options: argparse.Namespace, progress: Progress, written: list
     print_notes(matrix.notes)
     for line in _lines_of(table):
         print(line)
-    for path in written:
-        print(f"wrote {path}")
+    print_written(made, written)
 
 
 def _draw(table: pd.DataFrame, path: Path) -> None:

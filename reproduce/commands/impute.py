@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from reproduce.commands.options import (
     FORMATS,
+    NEW_FOLDER,
     add_common,
     add_data_options,
     add_method,
@@ -47,7 +48,14 @@ def add(commands) -> None:
         "  reproduce impute new.tsv -o filled.tsv --model lung_model",
     )
     parser.add_argument("input", metavar="IN", type=Path, help="the matrix with holes")
-    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="where the filled matrix goes")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        type=Path,
+        required=True,
+        help=f"where the filled matrix goes; {NEW_FOLDER}",
+    )
     add_method(parser)
     parser.add_argument(
         "--model",
@@ -89,9 +97,9 @@ def _impute(options: argparse.Namespace) -> int:
 
 
 def _impute_now(options: argparse.Namespace, progress: Progress, written: list[Path]) -> None:
-    from reproduce.commands.outputs import staged
+    from reproduce.commands.outputs import folders_to_make, print_written, staged
 
-    _check_impute(options)
+    made = folders_to_make(_check_impute(options))
     clock = time.perf_counter()
     matrix, covariates = read_inputs(options.input, options, progress)
     model = _model(options, progress)
@@ -116,8 +124,7 @@ def _impute_now(options: argparse.Namespace, progress: Progress, written: list[P
     print_notes(matrix.notes + filled.notes)
     print(f"method: {filled.choice.label} ({filled.choice.method}); {filled.choice.reason}")
     _say_accuracy(held_out, why, seen, by_model=model is not None)
-    for path in written:
-        print(f"wrote {path}")
+    print_written(made, written)
     print(f"{time.perf_counter() - clock:.1f} s in all, {filled.seconds:.1f} s to fit and fill")
 
 
@@ -136,8 +143,8 @@ def _say_accuracy(held_out: HeldOut | None, why: str, seen: str, *, by_model: bo
         print(f"that is worse than filling in each gene's mean: do not use these values{instead}")
 
 
-def _check_impute(options: argparse.Namespace) -> None:
-    """What can be refused before anything is read."""
+def _check_impute(options: argparse.Namespace) -> list[Path]:
+    """What will be written; refuses what can be refused before anything is read."""
     from reproduce.commands.outputs import check_writable
 
     if options.draws < 0:
@@ -153,6 +160,7 @@ def _check_impute(options: argparse.Namespace) -> None:
         check_writable(target)
         if target.exists() and options.input.exists() and target.samefile(options.input):
             raise ConfigError(f"{target} is the input, which is left as it is; give another name.")
+    return targets
 
 
 def _beside(output: Path, options: argparse.Namespace) -> list[Path]:

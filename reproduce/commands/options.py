@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from reproduce.matrices.files import Matrix
 
 FORMATS = "csv, tsv, txt, gct, parquet or h5ad, each also .gz"
+#: Of an option that names a file to be written.
+NEW_FOLDER = "a folder on the way that does not exist is made, and told"
 UNITS = ("auto", "log", "counts", "cpm", "tpm")
 #: What stands before names of columns of an .h5ad's own table of samples.
 OBS = "obs:"
@@ -133,7 +135,6 @@ def with_covariates(matrix: Matrix, files: Sequence[Matrix], given: str | None) 
 
     import pandas as pd
 
-    from reproduce.matrices._fields import KEPT_ASIDE
     from reproduce.matrices.files import covariates_of_obs, read_covariates
 
     names = given.removeprefix(OBS)
@@ -145,8 +146,8 @@ def with_covariates(matrix: Matrix, files: Sequence[Matrix], given: str | None) 
     where = "obs" if names != given else Path(given).name
     note = f"covariates from {where}: {', '.join(map(str, covariates.columns))}"
     # columns that could be covariates are no news to who has chosen some
-    notes = [told for told in matrix.notes if KEPT_ASIDE not in told]
-    return replace(matrix, notes=(*notes, note)), covariates
+    notes = [told for told in matrix.notes if told not in matrix.notes_on_columns]
+    return replace(matrix, notes=(*notes, note), notes_on_columns=()), covariates
 
 
 def _check_numbers(options: argparse.Namespace) -> None:

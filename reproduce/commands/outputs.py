@@ -9,7 +9,7 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from reproduce.errors import ConfigError
@@ -54,6 +54,19 @@ def check_writable(target: Path) -> None:
             pass
     except OSError as error:
         raise ConfigError(f"{target} cannot be written: {error.strerror}; choose another folder.") from None
+
+
+def folders_to_make(targets: Iterable[Path]) -> list[Path]:
+    """Folders of these files that do not exist yet, each once; to be asked before anything is written."""
+    return list(dict.fromkeys(target.parent for target in targets if not target.parent.exists()))
+
+
+def print_written(made: Iterable[Path], written: Iterable[Path]) -> None:
+    """One line for each new folder, so that a mistyped one is seen, and for each file."""
+    for folder in made:
+        print(f"made the folder {folder}")
+    for path in written:
+        print(f"wrote {path}")
 
 
 @contextlib.contextmanager

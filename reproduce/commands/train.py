@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from reproduce.commands.options import (
     FORMATS,
+    NEW_FOLDER,
     add_common,
     add_data_options,
     add_method,
@@ -44,7 +45,9 @@ def _add_train(commands) -> None:
         "  reproduce impute new.csv -o filled.csv --model lung_model",
     )
     parser.add_argument("input", metavar="IN", type=Path, nargs="+", help=f"matrices: {FORMATS}")
-    parser.add_argument("-o", "--output", metavar="MODEL", type=Path, required=True, help="folder of the model")
+    parser.add_argument(
+        "-o", "--output", metavar="MODEL", type=Path, required=True, help=f"folder of the model; {NEW_FOLDER}"
+    )
     add_method(parser)
     add_data_options(parser)
     add_common(parser)
@@ -67,7 +70,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _train_now(options: argparse.Namespace, progress: Progress, written: list[Path]) -> None:
-    from reproduce.commands.outputs import check_writable
+    from reproduce.commands.outputs import check_writable, folders_to_make, print_written
     from reproduce.matrices.card import describe
     from reproduce.matrices.files import read_matrix
     from reproduce.matrices.models import load_model, save_model
@@ -76,6 +79,7 @@ def _train_now(options: argparse.Namespace, progress: Progress, written: list[Pa
     if os.path.lexists(options.output):  # before an hour's fit, not after it
         raise ConfigError(f"{options.output} exists already; remove it, or give the model another name.")
     check_writable(options.output)
+    made = folders_to_make([options.output])
     matrices = []
     for path in options.input:
         progress(f"reading {path.name}")
@@ -97,7 +101,7 @@ def _train_now(options: argparse.Namespace, progress: Progress, written: list[Pa
     progress.end()
     print_notes(matrix.notes + notes)
     print(describe(load_model(options.output)))  # as it is on disk
-    print(f"wrote {options.output}")
+    print_written(made, written)
 
 
 def _inspect(options: argparse.Namespace) -> None:

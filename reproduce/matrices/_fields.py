@@ -135,17 +135,13 @@ def beside_values(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple
     return lead, tail
 
 
-#: By this a note that `kept_aside` wrote is known.
-KEPT_ASIDE = "are kept and not taken for values"
-
-
 def kept_aside(names: Sequence[str], *, of_obs: bool = False) -> str:
     """A note on columns beside the values, or in an .h5ad's table of samples."""
     where = "columns of obs" if of_obs else "columns"
     how = f"name them by --covariates obs:{names[0]},…" if of_obs else "give them in a table by --covariates"
     shown = ", ".join(map(str, names[:8])) + (f" and {len(names) - 8:,} more" if len(names) > 8 else "")
     return (
-        f"these {where} {KEPT_ASIDE}: {shown}; if they tell of the samples, such as tissue or "
+        f"these {where} are kept and not taken for values: {shown}; if they tell of the samples, such as tissue or "
         f"sex, {how} to have them used"
     )
 

@@ -87,9 +87,8 @@ def read_h5ad(data: bytes, path: Path, layer: str | None = None) -> tuple[Table,
     notes = [f"{key} holds the values"] if layer else []
     if sparse:
         notes.append(f"{key} is sparse: what it does not store is zero, and only stored NaN are missing")
-    if len(obs.columns):
-        notes.append(kept_aside(list(map(str, obs.columns)), of_obs=True))
-    table = Table([str(name) for name in obs.index], genes, values, tuple(notes))
+    notes_on_columns = (kept_aside(list(map(str, obs.columns)), of_obs=True),) if len(obs.columns) else ()
+    table = Table([str(name) for name in obs.index], genes, values, (*notes, *notes_on_columns), notes_on_columns)
     return table, H5adForm(key, dtype, sparse, data), obs
 
 

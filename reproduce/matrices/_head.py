@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +19,7 @@ LOOKED_AT = 50  # lines that decide on separator and columns of names
 class Head:
     """What the first lines say; see `reproduce.matrices._text.TextForm`.
 
-    `header` has a name for each field; `n_declared` is a .gct's number of genes.
+    `header` has a name for each field; `n_declared` is a .gct's number of genes; `notes_on_columns` as of `Matrix`.
     """
 
     separator: bytes
@@ -32,6 +32,7 @@ class Head:
     short_header: bool
     notes: tuple[str, ...]
     n_declared: int | None = None
+    notes_on_columns: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
@@ -83,9 +84,11 @@ def read_head(text: bytes, path: Path, form: str) -> Head:
         notes.append(f"fields are separated by {_in_words(separator)}")
     if lead == 0:
         notes.append("there is no column of row names; rows are numbered from 1")
-    if beside := header[1:lead] + header[len(header) - tail :]:
-        notes.append(kept_aside(beside))
-    return _checked(Head(separator, header, n_above, 0, lead, tail, min(lead, 1) - 1, short, tuple(notes)), path)
+    beside = header[1:lead] + header[len(header) - tail :]
+    notes_on_columns = (kept_aside(beside),) if beside else ()
+    notes = (*notes, *notes_on_columns)
+    head = Head(separator, header, n_above, 0, lead, tail, min(lead, 1) - 1, short, notes)
+    return _checked(replace(head, notes_on_columns=notes_on_columns), path)
 
 
 def begins_gct(text: bytes) -> bool:

@@ -76,13 +76,12 @@ def read_parquet(data: bytes, path: Path) -> tuple[Table, ParquetForm]:
     notes = [] if name_field >= 0 else ["there is no column of row names; rows are numbered from 1"]
     names = table.column_names  # made anew each time it is asked for
     rest = [names[at] for at in lead if at != name_field]
-    if rest:
-        notes.append(kept_aside(rest))
+    notes_on_columns = (kept_aside(rest),) if rest else ()
     matrix = _values(table, values, path)
     columns = [names[at] for at in values]
     index_name = names[name_field] if name_field >= 0 else ""
     form = ParquetForm(name_field, tuple(lead), index_name, codec, table)
-    return Table(rows, columns, matrix, tuple(notes)), form
+    return Table(rows, columns, matrix, (*notes, *notes_on_columns), notes_on_columns), form
 
 
 def filled_parquet(form: ParquetForm, filled: np.ndarray, holes: np.ndarray) -> bytes:

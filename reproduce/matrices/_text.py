@@ -69,12 +69,13 @@ class TextForm:
 
 @dataclass(frozen=True)
 class Table:
-    """Names and numbers of a table as they stand in the file, rows downwards."""
+    """Names and numbers of a table as they stand in the file, rows downwards; `notes_on_columns` as of `Matrix`."""
 
     rows: list[str]
     columns: list[str]
     values: np.ndarray
     notes: tuple[str, ...]
+    notes_on_columns: tuple[str, ...] = ()
 
 
 def read_text(data: bytes, path: Path, form: str) -> tuple[Table, TextForm]:
@@ -116,7 +117,7 @@ def read_text(data: bytes, path: Path, form: str) -> tuple[Table, TextForm]:
         encoding, head.separator, decimal, head.n_above, head.n_below, head.lead, head.tail, head.name_field,
         head.short_header, index_name, digits, text,
     )  # fmt: skip
-    return Table(rows, head.columns, values, tuple(notes)), layout
+    return Table(rows, head.columns, values, tuple(notes), head.notes_on_columns), layout
 
 
 def filled_text(form: TextForm, filled: np.ndarray, holes: np.ndarray) -> Iterator[bytes]:

@@ -84,6 +84,8 @@ class Matrix:
     notes : tuple of str
         What was found and decided, to be shown.
     source : Path
+    notes_on_columns : tuple of str
+        Those of the notes that tell of columns beside the values, which could be covariates; no news to who names some.
     """
 
     values: pd.DataFrame = field(repr=False)
@@ -91,6 +93,7 @@ class Matrix:
     obs: pd.DataFrame | None = field(repr=False)
     notes: tuple[str, ...]
     source: Path
+    notes_on_columns: tuple[str, ...] = ()
 
 
 def read_matrix(
@@ -143,7 +146,7 @@ def read_matrix(
     check_names(frame, path)
     notes = [*table.notes, reason, *check_values(frame, path, keep_empty_genes=keep_empty_genes)]
     obs = None if chosen == "genes_by_samples" else obs  # then it is a table of genes
-    return Matrix(frame, Layout(form_name, compressed, chosen, form), obs, tuple(notes), path)
+    return Matrix(frame, Layout(form_name, compressed, chosen, form), obs, tuple(notes), path, table.notes_on_columns)
 
 
 def write_matrix(matrix: Matrix, filled: pd.DataFrame, path: str | os.PathLike[str]) -> Path:

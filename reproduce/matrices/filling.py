@@ -253,10 +253,22 @@ def new_imputer(
     """The imputer, not fitted, and what to say of how it is set.
 
     Without a column named tissue the samples are one group, unless a setting names another column.
+
+    Raises
+    ------
+    ConfigError
+        For a setting that names a covariate where there are none.
     """
     parameters, notes = dict(choice.parameters), []
     known = METHODS[choice.method].load()._get_param_names()
     covariates = prepared.covariates
+    if covariates is None and "group" in known:
+        if parameters.get("group") is not None:
+            raise ConfigError(
+                f"group={parameters['group']} names a covariate, and there are none: give a table that has this "
+                "column as covariates, or leave the setting out."
+            )
+        parameters["group"] = None  # so that no report names a tissue that the method was not told
     if covariates is not None and TISSUE not in covariates and "group" not in parameters:
         if "group" in known:
             parameters["group"] = None

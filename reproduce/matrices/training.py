@@ -68,7 +68,8 @@ def joined(matrices: Sequence[Matrix]) -> Matrix:
     notes.append(
         f"{len(matrices)} files, {len(values):,} samples; {len(kept):,} genes are in all (lost: {', '.join(lost)})"
     )
-    return replace(first, values=values, notes=tuple(notes), obs=None)
+    notes_on_columns = tuple(told for each in matrices for told in each.notes_on_columns)
+    return replace(first, values=values, notes=tuple(notes), obs=None, notes_on_columns=notes_on_columns)
 
 
 def train(
