@@ -19,6 +19,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from reproduce.errors import ConfigError
 from reproduce.files import atomic_path
+from reproduce.plots.beyond import interval
 from reproduce.tables import ranges
 from reproduce.tables.summaries import label_of, training_rows_text
 
@@ -456,7 +457,8 @@ def claims_forest(table: pd.DataFrame, ax: Axes, *, limit: float = 0.6) -> Axes:
         Of `reproduce.claims.claims_table`.
     ax : Axes
     limit : float, default 0.6
-        Where the axis ends on both sides; effects beyond it are marked by an arrow with their value.
+        Where the axis ends on both sides; effects beyond it are marked by an arrow with their value, and intervals that
+        go on there by a triangle.
     """
     drawn = table[np.isfinite(table["effect"])].iloc[::-1].reset_index(drop=True)
     for y, row in drawn.iterrows():
@@ -466,9 +468,8 @@ def claims_forest(table: pd.DataFrame, ax: Axes, *, limit: float = 0.6) -> Axes:
             ax.annotate(text, (x, y), xycoords=("axes fraction", "data"), ha=side, va="center", color=colour, size=8)
             continue
         if np.isfinite(row["low"]):
-            ends = np.array(ranges.cut(row["low"], row["high"], ranges.limits_of(row["quantity"])))
-            ends = np.clip(ends - row["margin"], -limit, limit)
-            ax.plot(ends, [y, y], color=colour, lw=2)
+            ends = np.array(ranges.cut(row["low"], row["high"], ranges.limits_of(row["quantity"]))) - row["margin"]
+            interval(ax, *ends, y, colour=colour, left=-limit, right=limit)
         ax.plot(effect, y, "o", color=colour, ms=6, mec="white", mew=0.6)
     for y, row in drawn.iterrows():
         at = (1.02, y)

@@ -89,15 +89,21 @@ def coverage(calibration: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def compared_methods(table: pd.DataFrame, ax: Axes) -> Axes:
-    """R² of each method with its 95 % interval, best on top; `table` of `reproduce.matrices.evaluation.evaluate`."""
+    """R² of each method with its 95 % interval, best on top; `table` of `reproduce.matrices.evaluation.evaluate`.
+
+    Scores far below 0, and intervals that go on there, end at the edge in a triangle; no interval reaches beyond 1.
+    """
     from reproduce.plots import colour_of
+    from reproduce.plots.beyond import interval
+    from reproduce.tables import ranges
 
     shown = table[np.isfinite(table["r2"])].iloc[::-1].reset_index(drop=True)
     lowest = max(float(shown["r2"].min()), -0.5) - 0.05
     for y, row in shown.iterrows():
         colour = colour_of(row["method"])
         if np.isfinite(row["r2_low"]):
-            ax.plot(np.clip([row["r2_low"], row["r2_high"]], lowest, 1), [y, y], color=colour, lw=2)
+            low, high = ranges.cut(row["r2_low"], row["r2_high"], ranges.R2)
+            interval(ax, low, high, y, colour=colour, left=lowest, right=np.inf)
         ax.plot(max(row["r2"], lowest), y, "o" if row["r2"] > lowest else "<", color=colour, ms=6, mec="white", mew=0.6)
     ax.axvline(0, color="0.6", lw=0.8, zorder=0)
     ax.set_yticks(range(len(shown)), [f"{row.label}, {row.seconds:.2g} s" for row in shown.itertuples()])
