@@ -472,7 +472,7 @@ def claims_forest(table: pd.DataFrame, ax: Axes, *, limit: float = 0.6) -> Axes:
             interval(ax, *ends, y, colour=colour, left=-limit, right=limit)
         ax.plot(effect, y, "o", color=colour, ms=6, mec="white", mew=0.6)
     for y, row in drawn.iterrows():
-        at = (1.02, y)
+        at = (1.035, y)  # beside a triangle
         ax.annotate(
             row["verdict"], at, xycoords=("axes fraction", "data"), va="center", color=VERDICTS[row["verdict"]], size=8
         )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from matplotlib.axes import Axes
-from matplotlib.markers import CARETLEFT, CARETRIGHT
+from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE
 
 
 def interval(
     ax: Axes, low: float, high: float, y: float, *, colour: str, left: float, right: float, lw: float = 2
 ) -> Axes:
-    """A level line from `low` to `high`, with a triangle at each edge beyond which it goes on.
+    """A level line from `low` to `high`, with a triangle outside each edge beyond which it goes on.
 
     Parameters
     ----------
@@ -25,8 +25,8 @@ def interval(
     """
     if high < left or low > right:
         return ax
-    ax.plot([max(low, left), min(high, right)], [y, y], color=colour, lw=lw, solid_capstyle="butt")
-    for goes_on, edge, mark in ((low < left, left, CARETLEFT), (high > right, right, CARETRIGHT)):
-        if goes_on:  # its tip stands on the edge
-            ax.plot(edge, y, ls="", marker=mark, color=colour, ms=3.5 * lw, mew=0, clip_on=False)
+    ax.plot([max(low, left), min(high, right)], [y, y], color=colour, lw=lw)
+    for goes_on, edge, mark in ((low < left, left, CARETLEFTBASE), (high > right, right, CARETRIGHTBASE)):
+        if goes_on:  # just outside, where no point can hide it
+            ax.plot(edge, y, ls="", marker=mark, color=colour, ms=4 * lw, mew=0, clip_on=False)
     return ax

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.markers import CARETLEFT, CARETRIGHT
+from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE
 
 from reproduce.plots import claims_forest, colour_of, new_figure
 from reproduce.plots.beyond import interval
@@ -15,7 +15,7 @@ def marks(ax) -> list[tuple[float, float, object]]:
     return [
         (*line.get_xydata()[0], line.get_marker())
         for line in ax.lines
-        if line.get_marker() in (CARETLEFT, CARETRIGHT) and len(line.get_xydata()) == 1
+        if line.get_marker() in (CARETLEFTBASE, CARETRIGHTBASE) and len(line.get_xydata()) == 1
     ]
 
 
@@ -24,9 +24,9 @@ def marks(ax) -> list[tuple[float, float, object]]:
     [
         (-0.5, 0.5, []),
         (-1.0, 1.0, []),
-        (-1.1, 0.5, [(-1.0, 3.0, CARETLEFT)]),
-        (0.5, 2.0, [(1.0, 3.0, CARETRIGHT)]),
-        (-3.0, 2.0, [(-1.0, 3.0, CARETLEFT), (1.0, 3.0, CARETRIGHT)]),
+        (-1.1, 0.5, [(-1.0, 3.0, CARETLEFTBASE)]),
+        (0.5, 2.0, [(1.0, 3.0, CARETRIGHTBASE)]),
+        (-3.0, 2.0, [(-1.0, 3.0, CARETLEFTBASE), (1.0, 3.0, CARETRIGHTBASE)]),
         (1.5, 2.0, []),
     ],
 )
@@ -52,7 +52,7 @@ def test_a_method_s_wide_interval_is_marked_on_the_left_and_ends_at_one():
     _, ax = new_figure()
     compared_methods(table, ax)
     (mark,) = marks(ax)
-    assert mark == (pytest.approx(-0.25), 0, CARETLEFT)
+    assert mark == (pytest.approx(-0.25), 0, CARETLEFTBASE)
     assert ax.get_xlim()[0] <= -0.25
     assert max(np.max(line.get_xdata()) for line in ax.lines if line.get_color() == colour_of("gaussian")) == 1.0
 
@@ -62,4 +62,4 @@ def test_a_claim_s_wide_interval_is_marked_at_both_edges():
     narrow = claim | {"id": "A1", "low": 0.0, "high": 0.2}
     _, ax = new_figure()
     claims_forest(pd.DataFrame([claim | {"verdict": "inconclusive"}, narrow | {"verdict": "supported"}]), ax, limit=0.6)
-    assert marks(ax) == [(-0.6, 1, CARETLEFT), (0.6, 1, CARETRIGHT)]
+    assert marks(ax) == [(-0.6, 1, CARETLEFTBASE), (0.6, 1, CARETRIGHTBASE)]
