@@ -235,9 +235,15 @@ def _measured(
     matrix: Matrix, filled: Filled, model: Model | None, options: argparse.Namespace, progress: Progress
 ) -> tuple[HeldOut | None, str]:
     from reproduce.errors import DataFormatError
+    from reproduce.imputers._predictive import PredictiveImputer
+    from reproduce.matrices.choice import measuring_seconds
     from reproduce.matrices.evaluation import held_out, in_place
 
-    progress("measuring accuracy on hidden known values", filled.choice.seconds)
+    seconds = filled.choice.seconds
+    if model is None:
+        intervals = isinstance(filled.imputer, PredictiveImputer)
+        seconds = measuring_seconds(filled.choice, filled.prepared.log.shape, intervals=intervals)
+    progress("measuring accuracy on hidden known values", seconds)
     distribution = options.uncertainty or options.draws > 0
     if model is None:
         fill = in_place(filled.choice, filled.prepared, options.seed, distribution=distribution)

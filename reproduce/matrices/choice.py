@@ -20,8 +20,18 @@ PATIENCE_SECONDS, MOST_GIGABYTES = 600.0, 12.0
 LEAST_KNOWN = 3.5
 #: Methods with a covariance of genes × genes are for so many; beyond, factors stand for it.
 SQUARE_GENES = 1_000
-#: Seconds for 700 samples × 300 genes with holes, and the power of the genes with which they grow.
-WITH_HOLES = {"mixture": (17.0, 1.5), "gaussian": (3.5, 2.5)}
+#: Seconds for 700 samples × 300 genes with holes, and the power of the genes with which they grow; a mixture's where
+#: EM settles in two rounds.
+WITH_HOLES = {"mixture": (28.0, 2.1), "gaussian": (7.0, 2.7)}
+#: Samples a gene up to which it does so, and how many times as long the most rounds take.
+FEW_SAMPLES, MOST_ROUNDS = 4.0, 6.0
+#: Until a first fit begins, for libraries that it needs.
+START_SECONDS = 0.6
+#: Entries of the rows on which intervals are checked, at most.
+CALIBRATION_ENTRIES = 2_000_000
+#: To check them, as a share of a fit's seconds; and seconds an entry of a mixture, whose quantiles have no formula,
+#: with the genes at which that has doubled.
+INTERVALS_SHARE, INTERVALS_OF_MIXTURE = 0.5, (2.8e-4, 250)
 #: What Python and the libraries hold, GB, and matrices of 8 bytes an entry that are held at the same time.
 PROGRAM_GIGABYTES, COPIES = 0.3, 6.0
 #: With TensorFlow's libraries.
@@ -132,6 +142,24 @@ def estimated(
     return Choice(method, dict(parameters or {}), reason, seconds, _gigabytes(method, *shape))
 
 
+def measuring_seconds(choice: Choice, shape: tuple[int, int], *, intervals: bool) -> float:
+    """Rough seconds to fit and fill once more with known entries of a matrix (n_samples, n_genes) hidden.
+
+    Parameters
+    ----------
+    choice : Choice
+    shape : tuple of int
+    intervals : bool
+        Whether intervals are checked as well.
+    """
+    if not intervals:
+        return choice.seconds
+    if choice.method != "mixture":
+        return (1 + INTERVALS_SHARE) * choice.seconds
+    seconds, double = INTERVALS_OF_MIXTURE
+    return choice.seconds + seconds * (1 + shape[1] / double) * min(shape[0] * shape[1], CALIBRATION_ENTRIES)
+
+
 def _reason(method: str, best: str, shape: tuple[int, int], passed: list[str]) -> str:
     size = f"{shape[0]:,} samples × {shape[1]:,} genes"
     if method == best:
@@ -148,13 +176,15 @@ def _gigabytes(method: str, n_samples: int, n_genes: int) -> float:
 def _seconds(method: str, n_samples: int, n_genes: int) -> float:
     """Rough seconds to fit and fill on one core.
 
-    Of the three that are chosen by themselves as measured on matrices with 30 % missing (0.02 to 20 million entries);
-    a low-rank Gaussian's rank is chosen on a part of a large matrix, so that this grows no further from there.
+    Of the three that are chosen by themselves as measured on real matrices with 30 % missing (500 to 10 million
+    entries). Of more samples than a few for each gene a mixture's EM takes up to 15 rounds, else two. A low-rank
+    Gaussian's rank is chosen by several fits to all of a small matrix and one to a part of a large one.
     """
     thousands = n_samples * n_genes / 1e3
     if method == "low_rank":
-        return 0.3 + 5e-3 * min(thousands, 2_000) + 3e-4 * thousands
+        return START_SECONDS + 0.055 * min(thousands, 500) + 3e-4 * thousands
     if method in WITH_HOLES:
         seconds, power = WITH_HOLES[method]
-        return 0.2 + seconds * (n_samples / 700) * (n_genes / 300) ** power
+        rounds = min(max(n_samples / n_genes / FEW_SAMPLES, 1.0) ** 1.5, MOST_ROUNDS) if method == "mixture" else 1.0
+        return START_SECONDS + seconds * rounds * (n_samples / 700) * (n_genes / 300) ** power
     return seconds_at(method, n_samples, n_genes)

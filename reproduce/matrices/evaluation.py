@@ -18,7 +18,7 @@ from reproduce.errors import ConfigError, DataFormatError, ReproduceError
 from reproduce.imputers import METHODS
 from reproduce.imputers._predictive import PredictiveImputer
 from reproduce.imputers.costs import duration
-from reproduce.matrices.choice import MOST_GIGABYTES, NOT_FOR_ONE_MATRIX, Choice, estimated
+from reproduce.matrices.choice import CALIBRATION_ENTRIES, MOST_GIGABYTES, NOT_FOR_ONE_MATRIX, Choice, estimated
 from reproduce.matrices.filling import Prepared, Progress, new_imputer, prepare, quiet
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 HIDDEN_RATE = 0.1
 #: Known entries that stay of a gene of which any are hidden.
 LEAST_VISIBLE = 2
-#: Nominal levels of the intervals that are checked, and entries of the rows that they are checked on.
-LEVELS, CALIBRATION_ENTRIES = (0.5, 0.8, 0.9, 0.95), 2_000_000
+#: Nominal levels of the intervals that are checked.
+LEVELS = (0.5, 0.8, 0.9, 0.95)
 #: Entries of the blocks of rows that holes are drawn for one after the other.
 MASK_ENTRIES = 8_000_000
 REPEATS = 5
