@@ -98,7 +98,7 @@ def compared_methods(table: pd.DataFrame, ax: Axes) -> Axes:
     from reproduce.tables import ranges
 
     shown = table[np.isfinite(table["r2"])].iloc[::-1].reset_index(drop=True)
-    lowest = max(float(shown["r2"].min()), -0.5) - 0.05
+    lowest = max(float(np.nanmin(shown[["r2", "r2_low"]].replace(-np.inf, np.nan))), -0.5) - 0.05
     for y, row in shown.iterrows():
         colour = colour_of(row["method"])
         if np.isfinite(row["r2_low"]):

@@ -52,8 +52,8 @@ def test_a_method_s_wide_interval_is_marked_on_the_left_and_ends_at_one():
     _, ax = new_figure()
     compared_methods(table, ax)
     (mark,) = marks(ax)
-    assert mark == (pytest.approx(-0.25), 0, CARETLEFTBASE)
-    assert ax.get_xlim()[0] <= -0.25
+    assert mark == (pytest.approx(-0.55), 0, CARETLEFTBASE)
+    assert ax.get_xlim()[0] <= -0.55
     assert max(np.max(line.get_xdata()) for line in ax.lines if line.get_color() == colour_of("gaussian")) == 1.0
 
 
@@ -63,3 +63,11 @@ def test_a_claim_s_wide_interval_is_marked_at_both_edges():
     _, ax = new_figure()
     claims_forest(pd.DataFrame([claim | {"verdict": "inconclusive"}, narrow | {"verdict": "supported"}]), ax, limit=0.6)
     assert marks(ax) == [(-0.6, 1, CARETLEFTBASE), (0.6, 1, CARETRIGHTBASE)]
+
+
+@pytest.mark.parametrize("end", [np.nan, -np.inf])
+def test_without_an_interval_the_axis_begins_at_the_lowest_point(end):
+    row = {"method": "median", "label": "Median", "r2": -0.1, "r2_low": end, "r2_high": -end, "seconds": 1.0}
+    _, ax = new_figure()
+    compared_methods(pd.DataFrame([row]), ax)
+    assert marks(ax) == [] and -0.3 < ax.get_xlim()[0] < -0.1
