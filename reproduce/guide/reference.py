@@ -20,7 +20,7 @@ MODULES = {
     "reference_more": (
         "Several imputations, and matrices larger than memory",
         "",
-        ("multiple_imputation", "chunked"),
+        ("multiple_imputation", "chunked.low_rank", "chunked.estimators"),
         "reproduce",
     ),
 }

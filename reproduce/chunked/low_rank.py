@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
+from reproduce.chunked.passes import Moments, Passes
 from reproduce.errors import CovariateError, DataFormatError
 from reproduce.imputers._base import check_choice, check_integer, check_number
 from reproduce.imputers._covariates import UNKNOWN_CATEGORY
@@ -129,7 +129,7 @@ def fit_low_rank_in_chunks(
     rows = open_rows(source)
     names, positions = _fitted_groups(rows, groups)
     most_passes = 2 + n_passes_of_directions(rows.shape) + max_rounds
-    with _Passes(rows, block_rows, most_passes, progress) as passes:
+    with Passes(rows, block_rows, most_passes, progress) as passes:
         scales, complete = _scales(passes, positions, max(1, len(names)), pooling)
         if complete:
             passes.expect(2 + n_passes_of_directions(rows.shape, of_two=True))
@@ -193,7 +193,7 @@ def impute_in_chunks(
     rows = open_rows(source)
     _check_genes(rows, fit)
     codes = _known_groups(rows, groups, fit, unknown_category)
-    with _Passes(rows, block_rows, 1, progress) as passes, write_rows(target, rows) as write:
+    with Passes(rows, block_rows, 1, progress) as passes, write_rows(target, rows) as write:
         for part, X in passes.blocks("filling"):
             write(part, fit.filled(X, codes[part]))
     return Path(target)
@@ -259,62 +259,19 @@ def _check_genes(rows: RowSource, fit: ChunkedFit) -> None:
         )
 
 
-# passes over the rows
+# standardisation
 
 
-class _Passes:
-    """Passes over the rows, shown as one bar with the time that is left."""
-
-    def __init__(self, rows: RowSource, block_rows: int | None, n_passes: int, shown: bool):
-        self.rows, self.slices = rows, rows.slices(block_rows)
-        self.n_passes, self.begun = n_passes, 0
-        self.bar = tqdm(total=n_passes * rows.shape[0], unit=" rows", disable=not shown)
-
-    def __enter__(self) -> _Passes:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
-
-    def expect(self, n_passes: int) -> None:
-        """Say how many passes there will be in all, at most."""
-        self.n_passes, self.bar.total = n_passes, n_passes * self.rows.shape[0]
-
-    def blocks(self, doing: str) -> Iterator[tuple[slice, np.ndarray]]:
-        """One pass: slices of rows, and the rows."""
-        self.begun += 1
-        self.bar.set_description(f"{doing}, pass {self.begun} of at most {self.n_passes}")
-        for part in self.slices:
-            yield part, self.rows.read(part)
-            self.bar.update(part.stop - part.start)
-
-
-def _scales(passes: _Passes, positions: np.ndarray, n_groups: int, pooling: float) -> tuple[GroupScales, bool]:
+def _scales(passes: Passes, positions: np.ndarray, n_groups: int, pooling: float) -> tuple[GroupScales, bool]:
     """Means and scales of groups, in the matrix's units, and whether no entry is missing: one pass."""
     n, p = passes.rows.shape
-    known, means, squares = np.zeros((n_groups, p)), np.zeros((n_groups, p)), np.zeros((n_groups, p))
+    moments = Moments(n_groups, p)
     for part, X in passes.blocks("means and variances"):
         for group in np.unique(positions[part]):
-            own = X[positions[part] == group]
-            observed = ~np.isnan(own)
-            count = observed.sum(axis=0)
-            total = np.where(observed, own, 0).sum(axis=0, dtype=np.float64)
-            mean = total / np.maximum(count, 1)
-            deviation = np.where(observed, own - mean.astype(np.float32), 0)
-            square = np.einsum("rp,rp->p", deviation, deviation, dtype=np.float64)
-            # two sets of numbers have the deviations of each and of their means from one another (Chan et al. 1979)
-            both = np.maximum(known[group] + count, 1)
-            moved = mean - means[group]
-            squares[group] += square + np.square(moved) * known[group] * count / both
-            means[group] += moved * count / both
-            known[group] += count
-    unknown = np.flatnonzero(known.sum(axis=0) == 0)
-    if unknown.size:
-        raise DataFormatError(
-            f"{unknown.size} gene(s) of {passes.rows.name} have no known entry, such as "
-            f"{passes.rows.gene(int(unknown[0]))}; leave them out."
-        )
-    means = _with_all(means, known)
+            moments.add(group, X[positions[part] == group])
+    moments.check(passes.rows)
+    known, squares = moments.known, moments.squares
+    means = _with_all(moments.means, known)
     everything = known.sum(axis=0)
     center = np.sum(known * means, axis=0) / everything
     variance = np.sum(squares + known * np.square(means - center), axis=0) / everything
@@ -336,7 +293,7 @@ class _StandardisedBlocks:
 
     kind = np.dtype(np.float32)
 
-    def __init__(self, passes: _Passes, positions: np.ndarray, scales: GroupScales):
+    def __init__(self, passes: Passes, positions: np.ndarray, scales: GroupScales):
         self.passes, self.positions = passes, positions
         self.means, self.sds = scales.means.astype(self.kind), scales.sds.astype(self.kind)
 
