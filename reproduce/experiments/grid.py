@@ -3,8 +3,8 @@
 Trials that fit the same method to the same rows, and differ in what they fill, are run one after the other on one fit.
 The longest first, so that no core waits at the end for a forest that was started last. What would take longer than one
 is willing to wait is given up on before the start, and has a row that says so. Every result is stored as soon as it is
-there. A failed trial does not stop the others: at the end all failures are raised together, or returned
-if that is asked for.
+there, by the process that computed it. A failed trial does not stop the others, nor does one whose process is ended by
+the system: at the end all failures are raised together, or returned if that is asked for.
 """
 
 from __future__ import annotations
@@ -25,8 +25,13 @@ from reproduce.experiments.trials import Trial, TrialResult, blank_result
 from reproduce.experiments.workers import in_workers, n_workers
 
 _SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_OF_FIRST = 1.0  # results of trials that share a fit come from their process at one moment
 #: Above this number of genes a trial keeps no rows of single genes.
 MOST_GENE_ROWS = 1000
+_ENDED = (
+    "its worker process was ended from outside twice, the second time while no other trial was running, perhaps for "
+    "want of memory; run it again where there is more"
+)
 
 
 class TrialsFailedError(RuntimeError):
@@ -68,6 +73,9 @@ class _Progress:
         self.total = sum(costs)
         self.n, self.n_done, self.done = len(self.costs), 0, 0.0
         self.start = self.last = time.monotonic()
+        self.first: float | None = None  # when the first result came
+        self.since, self.before = self.start, 0.0  # from when on, and from how much done, speed is measured
+        self.n_jobs = n_jobs
         stored = f", {n_stored} already stored" if n_stored else ""
         estimate = f", first estimate {duration(self.total / n_jobs)}" if groups else ""
         self._print(f"{self.n} trials to run{stored}{estimate}")
@@ -75,12 +83,20 @@ class _Progress:
     def step(self, trial: Trial, failed: bool) -> None:
         self.n_done, self.done = self.n_done + 1, self.done + self.costs[trial]
         now = time.monotonic()
+        self.first = now if self.first is None else self.first
+        if now - self.first < _SECONDS_OF_FIRST:
+            self.since, self.before = now, self.done
         if failed or self.n_done == self.n or now - self.last >= _SECONDS_BETWEEN_LINES:
             self.last = now
-            left = (now - self.start) * (self.total - self.done) / self.done
             what = f"FAILED: {trial.describe()}" if failed else trial.describe()
-            remaining = "done" if self.n_done == self.n else f"about {duration(left)} left"
+            remaining = "done" if self.n_done == self.n else f"about {duration(self._seconds_left(now))} left"
             self._print(f"{self.n_done}/{self.n} after {duration(now - self.start)}, {remaining} ({what})")
+
+    def _seconds_left(self, now: float) -> float:
+        """By the speed since the first results; processes take long to start, which is no part of any trial."""
+        if self.done > self.before:
+            return (now - self.since) * (self.total - self.done) / (self.done - self.before)
+        return (self.total - self.done) / self.n_jobs
 
     @staticmethod
     def _print(line: str) -> None:
@@ -98,6 +114,28 @@ def _run_group(group: list[Trial], study) -> Iterator[TrialResult]:
     """Trial by trial on one fit, so that each can be stored before the next is begun."""
     fits = Fits()
     return (_compact(run_trial(trial, study, fits)) for trial in group)
+
+
+def _store_group(group: list[Trial], study, store: ResultsStore) -> Iterator[tuple[Trial, bool]]:
+    """Run and store each trial; yields it and whether it failed.
+
+    A group whose process was ended is begun again: what it had stored by then is not run twice.
+    """
+    stored = {trial for trial in group if store.done(trial.trial_id(study.fingerprint))}
+    yield from ((trial, False) for trial in group if trial in stored)
+    left = [trial for trial in group if trial not in stored]
+    for trial, result in zip(left, _run_group(left, study), strict=True):
+        store.write(result)
+        yield trial, result.failed
+
+
+def _store_ended(group: list[Trial], study, store: ResultsStore) -> Iterator[tuple[Trial, bool]]:
+    """As `_store_group`, where running ended the process: what it did not come to has failed."""
+    for trial in group:
+        failed = not store.done(trial.trial_id(study.fingerprint))
+        if failed:
+            store.write(blank_result(trial, study, status="failed", error=_ENDED))
+        yield trial, failed
 
 
 def grouped(trials: list[Trial], study) -> list[list[Trial]]:
@@ -177,11 +215,10 @@ def run_grid(
         todo = _give_up(todo, study, store, give_up_hours)
     groups = grouped(todo, study)
     lines = _Progress(groups, study, n_stored, n_jobs) if progress else None
-    by_id = dict(zip(ids, trials, strict=True))
-    for result in in_workers(partial(_run_group, study=study), groups, n_jobs):
-        store.write(result)
+    run, record_ended = (partial(work, study=study, store=store) for work in (_store_group, _store_ended))
+    for trial, failed in in_workers(run, groups, n_jobs, given_up=record_ended):
         if lines:
-            lines.step(by_id[result.trial_id], result.failed)
+            lines.step(trial, failed)
     grid = GridResult(store.read(ids), store.read_histories(ids), len(todo), n_stored)
     if on_failure == "raise" and len(grid.failures):
         raise TrialsFailedError(_failure_text(grid.failures, len(trials)))
