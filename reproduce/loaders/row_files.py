@@ -113,7 +113,8 @@ def open_rows(source: object) -> RowSource:
     ConfigError
         For something else.
     DataFormatError
-        If it has not two dimensions, or no rows or genes.
+        If it has not two dimensions, or no rows or genes; for a file that does not exist, is damaged or of another
+        kind.
     """
     if isinstance(source, RowSource):
         return source
@@ -139,21 +140,71 @@ def _opened(path: Path) -> object:
         raise ConfigError(f"{path} ends in {path.suffix!r}; give a path that ends in {' or '.join(ENDINGS)}.")
     if not path.exists():
         raise DataFormatError(f"{path} does not exist.")
-    if path.suffix == ".h5ad":
-        import anndata
+    from anndata._io.specs.registry import IORegistryError  # of a kind of part that this anndata does not know
 
-        return anndata.read_h5ad(path, backed="r")
+    try:
+        return _of_h5ad(path) if path.suffix == ".h5ad" else _of_zarr(path)
+    except DataFormatError:
+        raise
+    except (*_OF_DAMAGED_FILES, IORegistryError) as error:
+        what = "group or array of zarr" if path.suffix == ".zarr" else "file of AnnData"
+        raise DataFormatError(
+            f"{path} is no {what}, or it is damaged ({type(error).__name__}: {_first_line(error)}); get it again, or "
+            "write it again with anndata."
+        ) from error
+
+
+#: What h5py, zarr and anndata raise on files that are cut short, of another kind, or lack a part. zarr's own errors
+#: are ValueErrors.
+_OF_DAMAGED_FILES = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or ["no more is known"])[0][:200]
+
+
+def _of_h5ad(path: Path) -> RowSource:
+    import anndata
+    import h5py
+
+    with h5py.File(path, mode="r") as file:
+        _check_parts(file, path)
+    opened = anndata.read_h5ad(path, backed="r")
+    return _checked(RowSource(opened.X, str(path), opened.obs, opened.var))
+
+
+def _of_zarr(path: Path) -> RowSource:
     import zarr
     from anndata.io import read_elem, sparse_dataset
 
     opened = zarr.open(path, mode="r")
     if isinstance(opened, zarr.Array):
-        return opened
-    if "X" not in opened:
-        raise DataFormatError(f"{path} is a zarr group without an array X; give the path of the array inside it.")
+        return RowSource(opened, str(path))
+    _check_parts(opened, path)
     values = opened["X"]
     values = values if isinstance(values, zarr.Array) else sparse_dataset(values)
-    return RowSource(values, str(path), read_elem(opened["obs"]), read_elem(opened["var"]))
+    return _checked(RowSource(values, str(path), read_elem(opened["obs"]), read_elem(opened["var"])))
+
+
+def _check_parts(opened: Any, path: Path) -> None:
+    """Raise DataFormatError unless there are a matrix and its tables."""
+    if absent := [name for name in ("X", "obs", "var") if name not in opened]:
+        raise DataFormatError(
+            f"{path} lacks {absent[0]!r} of the parts X, obs and var of an AnnData; write it again with anndata, "
+            "expression in X, or open it and give a matrix within it instead of the path."
+        )
+
+
+def _checked(source: RowSource) -> RowSource:
+    """The same, if its tables are tables and of the matrix's lengths."""
+    for name, table, length in zip(("obs", "var"), (source.obs, source.var), source.values.shape):
+        if not isinstance(table, pd.DataFrame):
+            raise DataFormatError(f"{source.name}: {name} is no table of AnnData's; write the file with anndata.")
+        if len(table) != length:
+            raise DataFormatError(
+                f"{source.name}: {name} has {len(table)} rows where X has {length}; the file is damaged: get it again."
+            )
+    return source
 
 
 def refuse_target(target: str | os.PathLike[str]) -> None:
