@@ -234,9 +234,9 @@ def _add_bench(commands) -> None:
         nargs="+",
         default=[],
         metavar="PART",
-        help="networks, grids, imputers, transcriptome, larger_than_memory",
+        help="networks, grids, imputers, transcriptome, larger_than_memory, largest_file",
     )
-    parser.add_argument("--largest", action="store_true", help="also 200,000 × 20,000 on disk, which takes 35 GB there")
+    parser.add_argument("--largest", action="store_true", help="also largest_file: 200,000 × 20,000, 35 GB on disk")
     parser.add_argument(
         "--results",
         type=Path,

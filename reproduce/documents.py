@@ -16,7 +16,7 @@ import pandas as pd
 
 from reproduce import claims
 from reproduce.benchmarks import PARTS as MEASURED_PARTS
-from reproduce.benchmarks.shown import NOT_MEASURED, full_rows, say_machines, show_benchmarks
+from reproduce.benchmarks.shown import NOT_MEASURED, full_rows, say_machines, say_misses, say_ratios, show_benchmarks
 from reproduce.benchmarks.table import read_benchmarks
 from reproduce.errors import ConfigError, DataFormatError
 from reproduce.files import write_text
@@ -158,9 +158,12 @@ def benchmarks(results: Path, figures: Path, document: Path) -> str:
     table, machines = read_benchmarks(results)
     if full_rows(table).empty:
         return NOT_MEASURED
-    again = "`.venv/bin/reproduce bench --results results`, then `make readme`, measures and writes it again."
-    said = f"{say_machines(table, machines, list(MEASURED_PARTS))} {again}"
-    return "\n\n".join([markdown_table(show_benchmarks(table)), said])
+    again = (
+        "`.venv/bin/reproduce bench --largest --results results`, then `make readme`, measures and writes it again; "
+        "without `--largest` the row of the largest file stays as it is."
+    )
+    said = [say_ratios(table), say_misses(table), say_machines(table, machines, list(MEASURED_PARTS)), again]
+    return "\n\n".join([markdown_table(show_benchmarks(table)), " ".join(filter(None, said))])
 
 
 DOCUMENT_PARTS = (

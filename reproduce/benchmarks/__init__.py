@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,14 +17,14 @@ import pandas as pd
 
 from reproduce.benchmarks import processes
 from reproduce.benchmarks.imputing import imputer_subjects
-from reproduce.benchmarks.large import file_subjects, transcriptome_subjects
+from reproduce.benchmarks.large import file_subjects, largest_file_subjects, transcriptome_subjects
 from reproduce.benchmarks.machine import describe_machine
 from reproduce.benchmarks.networks import grid_subjects, training_subjects
 from reproduce.benchmarks.processes import BenchmarkError
 from reproduce.benchmarks.table import Repeat, Subject, read_benchmarks, store_part, table_row
 from reproduce.errors import ConfigError
 
-__all__ = ["PARTS", "BenchmarkError", "run_benchmarks"]
+__all__ = ["LARGEST", "PARTS", "BenchmarkError", "run_benchmarks"]
 
 #: What there is to measure, in the order in which it is.
 PARTS: dict[str, Callable[..., list[Subject]]] = {
@@ -32,7 +33,10 @@ PARTS: dict[str, Callable[..., list[Subject]]] = {
     "imputers": imputer_subjects,
     "transcriptome": transcriptome_subjects,
     "larger_than_memory": file_subjects,
+    "largest_file": largest_file_subjects,
 }
+#: The part that is measured only if it is asked for: it takes half an hour, and room on disk.
+LARGEST = "largest_file"
 
 
 def run_benchmarks(
@@ -56,9 +60,9 @@ def run_benchmarks(
     quick : bool
         Small sizes, marked so in the table; they never take the place of full ones.
     only : sequence of str
-        Keys of `PARTS`; all if empty.
+        Keys of `PARTS`; all but `LARGEST` if empty.
     largest : bool
-        Also the largest file.
+        Also `LARGEST`, whose stored row otherwise stays.
     scratch : Path, optional
         Where matrices on disk lie while they are measured; `folder` if not given.
     say : callable, optional
@@ -81,25 +85,22 @@ def run_benchmarks(
     unknown = [name for name in only if name not in PARTS]
     if unknown:
         raise ConfigError(f"The benchmark has no part {unknown[0]!r}; its parts are {', '.join(PARTS)}.")
-    if largest and quick:
-        raise ConfigError("--quick measures small matrices only; leave it or --largest out.")
+    if quick and (largest or LARGEST in only):
+        raise ConfigError("--quick measures small matrices only; leave it or the largest file out.")
     say = partial(print, flush=True) if say is None else say
     scratch = folder if scratch is None else scratch
-    parts = {name: _subjects(name, quick, largest) for name in PARTS if name in only or not only}
+    chosen = {*(only or PARTS.keys() - {LARGEST}), *([LARGEST] if largest else [])}
+    parts = {name: subjects(quick=quick) for name, subjects in PARTS.items() if name in chosen}
     for made in (folder, scratch):
         made.mkdir(parents=True, exist_ok=True)
     read_benchmarks(folder)  # what cannot be added to is to be known before hours of measuring
     _check_room([subject for subjects in parts.values() for subject in subjects], scratch)
-    machine = describe_machine()
+    machine, start = describe_machine(), time.perf_counter()
     for name, subjects in parts.items():
         rows = [_measured(subject, quick, scratch, say) for subject in subjects]
         say(f"{name} done: {store_part(folder, name, rows, machine)}")
+    say(f"all done in {(time.perf_counter() - start) / 60:.1f} minutes")
     return read_benchmarks(folder)[0]
-
-
-def _subjects(name: str, quick: bool, largest: bool) -> list[Subject]:
-    more = {"largest": True} if largest and name == "larger_than_memory" else {}
-    return PARTS[name](quick=quick, **more)
 
 
 def _check_room(subjects: list[Subject], scratch: Path) -> None:
@@ -115,7 +116,8 @@ def _check_room(subjects: list[Subject], scratch: Path) -> None:
 
 def _measured(subject: Subject, quick: bool, scratch: Path, say: Callable[[str], None]) -> dict[str, object]:
     say(subject.describe() + (f", against {subject.against}" if subject.against else ""))
-    repeats = [_repeat(subject, seed, scratch) for seed in range(subject.repeats)]
+    most = max(subject.repeats, subject.against_repeats or 0)
+    repeats = [_repeat(subject, seed, scratch) for seed in range(most)]
     row = table_row(subject, repeats, quick=quick)
     say(f"  {_in_words(row)}")
     return row
@@ -125,7 +127,7 @@ def _repeat(subject: Subject, seed: int, scratch: Path) -> Repeat:
     """The subject, then what it is measured against: in turn, so that other work on the machine disturbs both."""
     measure = partial(processes.measure, what=subject.describe(), seed=seed)
     if not subject.disk_bytes:
-        own = measure(subject.way)
+        own = measure(subject.way) if seed < subject.repeats else None
         return Repeat(own, measure(subject.other_way) if subject.other_way is not None else None)
     with tempfile.TemporaryDirectory(prefix=".benchmark-", dir=scratch) as folder:
         if subject.before is not None:
@@ -139,6 +141,8 @@ def _in_words(row: dict[str, object]) -> str:
     words = [f"{row['seconds']:.3g} s"]
     if pd.notna(row["times_faster"]):
         words.append(f"against {row['against_seconds']:.3g} s: {row['times_faster']:.3g} times faster")
+    if pd.notna(row["process_times_faster"]):
+        words.append(f"whole process {row['process_times_faster']:.3g} times")
     if pd.notna(row["required"]):
         words.append(f"(asked for: {row['required']:g})")
     words.append(f"{row['peak_memory_gb']:.2f} GB")

@@ -54,7 +54,9 @@ def measure(way: Way, what: str, **more: object) -> dict[str, object]:
     Returns
     -------
     dict
-        The record, with ``peak_memory_gb`` (largest resident size of the process, GiB) unless it gives its own.
+        The record, with ``peak_memory_gb`` (largest resident size of the process, GiB) unless it gives its own, and
+        ``process_seconds``: the whole process from its start to its end, Python's imports included. A record whose
+        times are those of one among many says by ``models`` how many there were; the process's are divided alike.
 
     Raises
     ------
@@ -64,6 +66,7 @@ def measure(way: Way, what: str, **more: object) -> dict[str, object]:
     command = [sys.executable, "-m", "reproduce.benchmarks", way.function, json.dumps({**way.arguments, **more})]
     path = os.pathsep.join(filter(None, [str(_PACKAGE), os.environ.get("PYTHONPATH")]))
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    start = time.perf_counter()
     # a group of its own, so that an interruption also ends the workers that the process has started
     with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path}, process_group=0, **pipes) as process:
         try:
@@ -71,10 +74,12 @@ def measure(way: Way, what: str, **more: object) -> dict[str, object]:
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # all have ended
                 os.killpg(process.pid, signal.SIGKILL)
+    whole = time.perf_counter() - start
     if process.returncode:
         last_words = (errors or out).strip()[-2000:] or f"ended by signal {-process.returncode} (short of memory?)"
         raise BenchmarkError(f"The benchmark of {what} failed in {way.function}:\n{last_words}")
-    return json.loads(out.strip().splitlines()[-1])
+    record = json.loads(out.strip().splitlines()[-1])
+    return record | {"process_seconds": whole / record.get("models", 1)}
 
 
 def main(arguments: list[str]) -> None:

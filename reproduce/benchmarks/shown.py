@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from reproduce.benchmarks.table import machine_key, read_benchmarks
+from reproduce.benchmarks.table import asks_anything, machine_key, misses, read_benchmarks
 
 COMMITTED = Path(__file__).parents[2] / "results"
-NOT_MEASURED = "Not measured yet: `reproduce bench --results results` measures it."
+NOT_MEASURED = "Not measured yet: `reproduce bench --largest --results results` measures it."
 
 
 def full_rows(table: pd.DataFrame) -> pd.DataFrame:
@@ -65,16 +65,54 @@ def show_benchmarks(table: pd.DataFrame) -> pd.DataFrame:
             "what": row.subject,
             "how": row.note or "–",
             "rows × genes": f"{row.rows:,} × {row.genes:,}",
-            "ours": _seconds(row.seconds),
+            "repeats": _repeats(row),
+            "ours": _seconds(row.seconds) + _per_1000_rows(row),
             "against": f"{row.against}: {_seconds(row.against_seconds)}" if row.against else "–",
-            "times faster": _number(row.times_faster),
-            "asked for": _required(row),
+            "times faster": _times_faster(row),
+            "whole process": _number(row.process_times_faster),
+            "asked for": required_in_words(row),
+            "met": "–" if not asks_anything(row) else "no" if misses(row) else "yes",
             "peak memory": f"{row.peak_memory_gb:.2f} GB",
             "R²": _number(row.r2, "{:.3f}") + _beside(row),
         }
-        for row in full_rows(table).itertuples()
+        for _, row in full_rows(table).iterrows()
     ]
     return pd.DataFrame(rows)
+
+
+def say_ratios(table: pd.DataFrame) -> str:
+    """How many times faster the networks train, and how many times whole processes are, which import as well."""
+    networks = full_rows(table)
+    networks = networks[(networks["part"] == "networks") & networks["process_times_faster"].notna()]
+    if networks.empty:
+        return ""
+    told = "; ".join(
+        f"{row.subject} {row.times_faster:.1f} times by the training alone, tracing and compilation included, and "
+        f"{row.process_times_faster:.1f} times by the whole process, with Python's start and imports"
+        for row in networks.itertuples()
+    )
+    return f"Faster than {networks['against'].iloc[0]}: {told}."
+
+
+def say_misses(table: pd.DataFrame) -> str:
+    """Which full measurements do not keep what is asked of them."""
+    full = full_rows(table)
+    missed = [row for _, row in full.iterrows() if misses(row)]
+    if not any(asks_anything(row) for _, row in full.iterrows()):
+        return ""
+    if not missed:
+        return "All that is asked for is met."
+    return f"Not met: {'; '.join(f'{row.subject}, {row.rows:,} × {row.genes:,} ({_found(row)})' for row in missed)}."
+
+
+def _found(row: pd.Series) -> str:
+    found = {
+        "required": f"{_number(row['times_faster'])} times of {row['required']:g}",
+        "required_seconds": f"{_seconds(row['seconds'])} of {row['required_seconds']:g} s",
+        "required_gb": f"{_number(row['peak_memory_gb'], '{:.2f}')} GB of {row['required_gb']:g} GB",
+        "r2_tolerance": f"R² {_number(row['r2'], '{:.4f}')}{_beside(row, 4)}",
+    }
+    return ", ".join(found[name] for name in misses(row))
 
 
 def say_machines(table: pd.DataFrame, machines: Mapping[str, Mapping[str, object]], parts: Sequence[str]) -> str:
@@ -99,9 +137,12 @@ def say_machines(table: pd.DataFrame, machines: Mapping[str, Mapping[str, object
     )
     absent = [part for part in parts if part not in measured]
     return (
-        f"Measured {on}. Times are medians, each measurement a process of its own; a ratio is the median of those "
-        "taken repeat by repeat. R² is on hidden entries, in brackets that of the other way, or of the law that the "
-        "rows were drawn from." + (f" Not measured: {_list(absent)}." if absent else "")
+        f"Measured {on}. Each measurement is a process of its own. Where there are several repeats, times are their "
+        "medians and R² their mean; a ratio is the median of those taken repeat by repeat (or of each repeat of the "
+        "other way to the only one of ours), the least and the most of them in brackets. Times, and what is asked of "
+        "them, leave out Python's start, imports, and drawing and scoring the rows (a grid's have its workers' start and "
+        "imports, and the scores); the ratio of whole processes has all of these on both sides. R² is on hidden entries, in brackets that of the other way, or of the law that "
+        "the rows were drawn from." + (f" Not measured: {_list(absent)}." if absent else "")
     )
 
 
@@ -118,21 +159,38 @@ def _list(parts: Sequence[str]) -> str:
     return ", ".join(part.replace("_", " ") for part in parts)
 
 
-def _required(row) -> str:
+def required_in_words(row: pd.Series) -> str:
+    """All that is asked of a row; a dash if nothing is."""
     asked = [
-        (row.required, "≥ {:g} times"),
-        (row.required_seconds, "≤ {:g} s"),
-        (row.required_gb, "≤ {:g} GB"),
+        (row["required"], "≥ {:g} times"),
+        (row["required_seconds"], "≤ {:g} s"),
+        (row["required_gb"], "≤ {:g} GB"),
+        (row["r2_tolerance"], "R² lower by ≤ {:g}" if row["r2_tolerance"] else "R² no lower"),
     ]
     return ", ".join(words.format(value) for value, words in asked if pd.notna(value)) or "–"
 
 
-def _beside(row) -> str:
-    return f" ({row.against_r2:.3f})" if pd.notna(row.against_r2) else ""
+def _repeats(row: pd.Series) -> str:
+    others = row["against_repeats"]
+    return f"{row['repeats']}" + (f", the other {others:.0f}" if others > 0 and others != row["repeats"] else "")
+
+
+def _per_1000_rows(row: pd.Series) -> str:
+    rate = row["seconds_per_1000_rows"]
+    return f" ({_seconds(rate)} per 1,000 rows)" if pd.notna(rate) else ""
+
+
+def _times_faster(row: pd.Series) -> str:
+    least, most = row["least_times_faster"], row["most_times_faster"]
+    return _number(row["times_faster"]) + (f" ({least:.1f}–{most:.1f})" if pd.notna(least) and least < most else "")
+
+
+def _beside(row: pd.Series, digits: int = 3) -> str:
+    return f" ({row['against_r2']:.{digits}f})" if pd.notna(row["against_r2"]) else ""
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:,.0f} s" if seconds >= 100 else f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.1f} s"
+    return f"{seconds:,.0f} s" if seconds >= 100 else f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def _number(value: float, words: str = "{:.1f}") -> str:

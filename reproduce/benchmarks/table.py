@@ -1,9 +1,9 @@
-"""Subjects of the benchmark, their rows of the table, and the table on disk; never measures and never judges."""
+"""Subjects of the benchmark, their rows, which of them keep what is asked, and the table on disk; never measures."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,11 @@ from reproduce.files import write_json, write_table
 
 TABLE, MACHINE = "benchmarks", "benchmarks-machine.json"
 COLUMNS = (
-    "part", "subject", "key", "against", "rows", "genes", "missing_rate", "quick", "repeats", "seconds", "least",
-    "most", "cpu_seconds", "fit_seconds", "impute_seconds", "seconds_per_1000_rows", "against_seconds", "times_faster",
-    "required", "required_seconds", "required_gb", "peak_memory_gb", "r2", "against_r2", "note",
+    "part", "subject", "key", "against", "rows", "genes", "missing_rate", "quick", "repeats", "against_repeats",
+    "seconds", "least", "most", "cpu_seconds", "process_seconds", "fit_seconds", "impute_seconds",
+    "seconds_per_1000_rows", "against_seconds", "against_least", "against_most", "against_cpu_seconds",
+    "against_process_seconds", "times_faster", "least_times_faster", "most_times_faster", "process_times_faster",
+    "required", "required_seconds", "required_gb", "r2_tolerance", "peak_memory_gb", "r2", "against_r2", "note",
 )  # fmt: skip
 _TEXTS = ("part", "subject", "key", "against", "note")
 
@@ -44,8 +46,12 @@ class Subject:
     other_way : Way or None
     repeats : int
         Each with a seed of its own, from 0 on; both ways get it as the argument ``seed``.
+    against_repeats : int or None
+        Of the other way, where the subject itself is measured once; as many as `repeats` if None.
     required, required_seconds, required_gb : float
         The ratio that is asked for at least, the seconds and the peak memory (GiB) at most; NaN for none.
+    r2_tolerance : float
+        By how much R² may stay below that of the other way, or of the law, at most; NaN for any.
     before, after : Way or None
         Done in processes of their own before and after, not timed.
     disk_bytes : int
@@ -63,9 +69,11 @@ class Subject:
     against: str = ""
     other_way: Way | None = None
     repeats: int = 1
+    against_repeats: int | None = None
     required: float = np.nan
     required_seconds: float = np.nan
     required_gb: float = np.nan
+    r2_tolerance: float = np.nan
     before: Way | None = None
     after: Way | None = None
     disk_bytes: int = 0
@@ -78,9 +86,9 @@ class Subject:
 
 @dataclass(frozen=True)
 class Repeat:
-    """Records of one repeat: of the subject, and of what it is measured against, if there is such."""
+    """Records of one repeat: of the subject, and of what it is measured against; None for what it left out."""
 
-    own: dict[str, float]
+    own: dict[str, float] | None
     other: dict[str, float] | None = None
 
 
@@ -91,18 +99,20 @@ def table_row(subject: Subject, repeats: Sequence[Repeat], *, quick: bool) -> di
     ----------
     subject : Subject
     repeats : sequence of Repeat
-        At least one.
+        At least one. Each has records of both ways, or the first alone has the subject's.
     quick : bool
 
     Returns
     -------
     dict
-        Keys as in `COLUMNS`. Times are medians over the repeats, `times_faster` is the median of the repeats' ratios,
-        memory the largest, R² the mean. What is asked for is asked at full size, so a quick row has none of it.
+        Keys as in `COLUMNS`. Times are medians over the repeats, `times_faster` is the median of the repeats' ratios
+        with their least and most, and `process_times_faster` that of whole processes; memory is the largest, R² the
+        mean. What is asked for is asked at full size, so a quick row has none of it.
     """
-    own, others = [repeat.own for repeat in repeats], [repeat.other for repeat in repeats if repeat.other is not None]
-    seconds = np.array([record["seconds"] for record in own])
-    against = np.array([record["seconds"] for record in others])
+    own = [repeat.own for repeat in repeats if repeat.own is not None]
+    others = [repeat.other for repeat in repeats if repeat.other is not None]
+    seconds = _values("seconds", own)
+    times_faster = _ratios("seconds", own, others)
     of_other = _mean("r2", others) if others else _mean("against_r2", own)
     return {
         "part": subject.part,
@@ -114,18 +124,28 @@ def table_row(subject: Subject, repeats: Sequence[Repeat], *, quick: bool) -> di
         "missing_rate": subject.missing_rate,
         "quick": quick,
         "repeats": len(own),
+        "against_repeats": len(others),
         "seconds": float(np.median(seconds)),
         "least": float(seconds.min()),
         "most": float(seconds.max()),
         "cpu_seconds": _median("cpu_seconds", own),
+        "process_seconds": _median("process_seconds", own),
         "fit_seconds": _median("fit_seconds", own),
         "impute_seconds": _median("impute_seconds", own),
         "seconds_per_1000_rows": _median("seconds_per_1000_rows", own),
-        "against_seconds": float(np.median(against)) if others else np.nan,
-        "times_faster": float(np.median(against / seconds)) if others else np.nan,
+        "against_seconds": _median("seconds", others),
+        "against_least": float(_values("seconds", others).min()) if others else np.nan,
+        "against_most": float(_values("seconds", others).max()) if others else np.nan,
+        "against_cpu_seconds": _median("cpu_seconds", others),
+        "against_process_seconds": _median("process_seconds", others),
+        "times_faster": float(np.median(times_faster)),
+        "least_times_faster": float(times_faster.min()),
+        "most_times_faster": float(times_faster.max()),
+        "process_times_faster": float(np.median(_ratios("process_seconds", own, others))),
         "required": np.nan if quick else subject.required,
         "required_seconds": np.nan if quick else subject.required_seconds,
         "required_gb": np.nan if quick else subject.required_gb,
+        "r2_tolerance": np.nan if quick else subject.r2_tolerance,
         "peak_memory_gb": max(record["peak_memory_gb"] for record in own),
         "r2": _mean("r2", own),
         "against_r2": of_other,
@@ -133,16 +153,40 @@ def table_row(subject: Subject, repeats: Sequence[Repeat], *, quick: bool) -> di
     }
 
 
-def _values(name: str, records: Iterable[dict[str, float]]) -> list[float]:
-    return [record.get(name, np.nan) for record in records]
+def _values(name: str, records: Iterable[dict[str, float]]) -> np.ndarray:
+    return np.array([record.get(name, np.nan) for record in records], dtype=float)
 
 
 def _median(name: str, records: Sequence[dict[str, float]]) -> float:
-    return float(np.median(_values(name, records)))
+    return float(np.median(_values(name, records))) if records else np.nan
 
 
 def _mean(name: str, records: Sequence[dict[str, float]]) -> float:
     return float(np.mean(_values(name, records)))
+
+
+def _ratios(name: str, own: Sequence[dict[str, float]], others: Sequence[dict[str, float]]) -> np.ndarray:
+    """How many times the subject's each other one's is: repeat by repeat, or each over the subject's only one."""
+    return _values(name, others) / _values(name, own) if others else np.array([np.nan])
+
+
+def misses(row: Mapping[str, object] | pd.Series) -> list[str]:
+    """Which of the things that are asked of a row of the table it does not keep, by column; empty if it keeps all.
+
+    What was not measured keeps nothing: a requirement beside an empty figure is missed.
+    """
+    kept = {
+        "required": row["times_faster"] >= row["required"],
+        "required_seconds": row["seconds"] <= row["required_seconds"],
+        "required_gb": row["peak_memory_gb"] <= row["required_gb"],
+        "r2_tolerance": row["against_r2"] - row["r2"] <= row["r2_tolerance"],
+    }
+    return [name for name, is_kept in kept.items() if pd.notna(row[name]) and not is_kept]
+
+
+def asks_anything(row: Mapping[str, object] | pd.Series) -> bool:
+    """Whether anything is asked of a row of the table."""
+    return any(pd.notna(row[name]) for name in ("required", "required_seconds", "required_gb", "r2_tolerance"))
 
 
 def read_benchmarks(folder: Path) -> tuple[pd.DataFrame, dict[str, dict]]:

@@ -75,9 +75,8 @@ class LowRankGaussianImputer(PredictiveImputer):
     Matrices of more than `DOUBLE_ENTRIES` entries are computed in float32. Rows with holes and more than
     `reproduce.imputers._low_rank_groups.PASSES_ENTRIES` entries (such as 4,000 rows of 12,557 genes) are fitted by at
     most six rounds of alternating least squares, see `reproduce.imputers._low_rank_passes`; `tol` does not count there.
-    The base class holds several float64 copies
-    of the matrix all the same; where they do not fit, call `reproduce.imputers._low_rank_groups.fit_groups` and
-    ``Fitted.filled`` on standardised float32 rows, or `reproduce.chunked` on a matrix on disk.
+    The base class holds several float64 copies of the matrix all the same; where they do not fit, `reproduce.chunked`
+    fits and fills an array in float32, or a matrix on disk, block by block.
 
     Complete rows: Jöreskog, Some contributions to maximum likelihood factor analysis, Psychometrika 1967; Halko,
     Martinsson and Tropp, SIAM Review 2011. Holes: Rubin and Thayer, EM algorithms for ML factor analysis, Psychometrika

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from reproduce import benchmarks, cli
-from reproduce.benchmarks import PARTS, BenchmarkError, large, networks, processes, run_benchmarks
+from reproduce.benchmarks import LARGEST, PARTS, BenchmarkError, large, networks, processes, run_benchmarks
 from reproduce.benchmarks.imputing import PAIRS
 from reproduce.benchmarks.processes import Way, measure
-from reproduce.benchmarks.table import COLUMNS, Repeat, Subject, machine_key, read_benchmarks, table_row
+from reproduce.benchmarks.table import COLUMNS, Repeat, Subject, machine_key, misses, read_benchmarks, table_row
 from reproduce.errors import ConfigError, DataFormatError
 
 SUBJECT = Subject(
@@ -18,7 +19,8 @@ SUBJECT = Subject(
 
 
 def record(seconds: float, **more: float) -> dict[str, float]:
-    return {"seconds": seconds, "cpu_seconds": 2 * seconds, "peak_memory_gb": seconds, "r2": 0.5, **more}
+    usual = {"cpu_seconds": 2 * seconds, "process_seconds": seconds + 10, "peak_memory_gb": seconds, "r2": 0.5}
+    return {"seconds": seconds, **usual, **more}
 
 
 @pytest.fixture
@@ -40,7 +42,30 @@ def test_ratios_are_taken_repeat_by_repeat():
     assert row["times_faster"] == 4.0  # of 2, 4 and 10; the ratio of the medians is 10
     assert (row["seconds"], row["least"], row["most"], row["against_seconds"]) == (3, 1, 10, 30)
     assert (row["cpu_seconds"], row["peak_memory_gb"], row["repeats"]) == (6, 10, 3)
+    assert (row["least_times_faster"], row["most_times_faster"]) == (2, 10)
+    assert (row["against_least"], row["against_most"], row["against_cpu_seconds"]) == (2, 40, 60)
+    assert (row["process_seconds"], row["against_process_seconds"]) == (13, 40)
+    assert row["process_times_faster"] == 2.5  # of 12/11, 50/20 and 40/13
     assert tuple(row) == COLUMNS
+
+
+def test_a_grid_is_measured_once_and_the_other_way_of_it_several_times(measured, tmp_path):
+    table = run_benchmarks(tmp_path, only=["grids"], say=lambda line: None)
+    functions = [function.partition(":")[2] for function, _, _ in measured]
+    assert functions == ["train_grid", *["train_plainly"] * 3] * 2
+    assert table["repeats"].tolist() == [1, 1] and table["against_repeats"].tolist() == [3, 3]
+    row = table_row(SUBJECT, [Repeat(record(2.0), record(4)), *(Repeat(None, record(x)) for x in (6, 20))], quick=False)
+    assert (row["least_times_faster"], row["times_faster"], row["most_times_faster"]) == (2, 3, 10)
+
+
+def test_what_is_asked_and_not_kept_is_named():
+    kept = {"times_faster": 4.0, "seconds": 30.0, "peak_memory_gb": 4.0, "r2": 0.696, "against_r2": 0.7}
+    asked = {"required": 4.0, "required_seconds": 30.0, "required_gb": 4.0, "r2_tolerance": 0.005}
+    assert misses(kept | asked) == [] and misses(kept | dict.fromkeys(asked, np.nan)) == []
+    worse = {"times_faster": 3.9, "seconds": 31.0, "peak_memory_gb": 4.1, "r2": 0.694}
+    for (name, value), missed in zip(worse.items(), asked, strict=True):
+        assert misses(kept | asked | {name: value}) == [missed]
+        assert misses(kept | asked | {name: np.nan}) == [missed]
 
 
 def test_without_another_way_there_is_no_ratio_and_the_law_stands_beside():
@@ -87,6 +112,22 @@ def test_only_the_parts_that_are_run_are_replaced_and_quick_stands_beside_full(m
     assert full.sort_values("key").reset_index(drop=True).equals(table.sort_values("key").reset_index(drop=True))
     assert both.loc[both["quick"], "key"].tolist() == ["pmi"]
     assert set(read_benchmarks(tmp_path)[1]) == {"networks", "imputers", machine_key("networks", quick=True)}
+
+
+def test_the_largest_file_is_measured_where_it_is_asked_for_and_its_row_stays_otherwise(measured, tmp_path):
+    lines = []
+    run_benchmarks(tmp_path, only=["larger_than_memory"], largest=True, say=lines.append)
+    assert lines[-1].startswith("all done in 0.0 minutes")
+    before, machines = read_benchmarks(tmp_path)
+    assert before["rows"].tolist() == [*large.FILES, large.LARGEST_FILE] and LARGEST in machines
+    table = run_benchmarks(tmp_path, say=lambda line: None)
+    largest = before[before["part"] == LARGEST]
+    stays = table[table["part"] == LARGEST]
+    pd.testing.assert_frame_equal(*(rows.reset_index(drop=True) for rows in (stays, largest)), check_dtype=False)
+    assert sum("200,000" in what for _, what, _ in measured) == 3  # written, filled and scored, once
+    for asked in ({"largest": True}, {"only": [LARGEST]}):
+        with pytest.raises(ConfigError, match="small matrices only"):
+            run_benchmarks(tmp_path, quick=True, **asked)
 
 
 def test_an_unknown_part_and_a_broken_table_are_named_before_anything_is_measured(measured, tmp_path):
@@ -137,7 +178,10 @@ def test_quick_is_smaller_in_every_dimension():
             lesser(pair.quick_size, pair.size)
     lesser(large.QUICK_TRANSCRIPTOME, large.TRANSCRIPTOME)
     lesser((max(large.QUICK_FILES), len(large.QUICK_FILES)), (min(large.FILES), len(large.FILES)))
+    assert PARTS[LARGEST](quick=True) == []
     for name, subjects in PARTS.items():
+        if name == LARGEST:
+            continue
         quick, full = subjects(quick=True), subjects(quick=False)
         for size in ("rows", "genes"):
             assert max(getattr(s, size) for s in quick) < max(getattr(s, size) for s in full), name
@@ -158,7 +202,13 @@ def test_every_way_can_be_called():
 def test_a_fresh_process_gives_its_record_and_its_peak_memory():
     found = measure(Way("reproduce.benchmarks.machine:describe_machine"), "the machine")
     assert found["libraries"]["numpy"] == np.__version__
-    assert 0.02 < found["peak_memory_gb"] < 2
+    assert 0.02 < found["peak_memory_gb"] < 2 and found["process_seconds"] > 0.1
+
+
+def test_the_process_s_seconds_are_divided_among_what_a_record_is_of(monkeypatch):
+    clock = iter([100.0, 112.0])
+    monkeypatch.setattr(processes.time, "perf_counter", lambda: next(clock))
+    assert measure(Way("builtins:dict", {"models": 4}), "four models")["process_seconds"] == 3.0
 
 
 def test_a_process_that_fails_is_named_with_its_last_words():

@@ -1,5 +1,6 @@
 """What is measured: equal work on both sides, equal answers where they are to be equal, and nearness to the law."""
 
+import resource
 import time
 from types import SimpleNamespace
 
@@ -8,8 +9,9 @@ import pandas as pd
 import pytest
 
 from reproduce.benchmarks import large
-from reproduce.benchmarks.imputing import PAIRS, SCIKIT_LEARN_KNN, fill_once, way_to_fill
+from reproduce.benchmarks.imputing import PACKAGES, PAIRS, SCIKIT_LEARN_KNN, fill_once, way_to_fill
 from reproduce.benchmarks.networks import train_grid
+from reproduce.benchmarks.processes import peak_memory_gb
 from reproduce.benchmarks.simulated import SimulatedRows, hidden_entries, study_rows
 from reproduce.experiments import grid
 from reproduce.imputers import METHODS, make_imputer
@@ -77,7 +79,8 @@ def test_a_grid_runs_as_many_models_as_asked_for_and_tells_the_time_of_one(monke
     record = train_grid("pmi", 90, 8, 2, 0.5, n_models=3, n_workers=2, seed=1)
     ((trials, n_rows, n_jobs),) = seen
     assert [trial.seed for trial in trials] == [3, 4, 5] and (n_rows, n_jobs) == (120, 2)
-    assert 0.1 <= record["seconds"] < 0.15 and record["r2"] == pytest.approx(0.7)
+    assert 0.1 <= record["seconds"] < 0.15 and record["r2"] == pytest.approx(0.7) and record["models"] == 3
+    assert record["peak_memory_gb"] > peak_memory_gb(resource.RUSAGE_SELF) - 0.01  # that of the workers is added
 
 
 def test_neighbours_are_those_of_scikit_learn():
@@ -95,11 +98,14 @@ def test_chained_ridge_is_faster_than_mice_and_no_less_accurate():
 
 def test_every_pair_names_a_way_to_fill():
     assert {name for pair in PAIRS for name in (pair.fast, pair.slow)} <= {*METHODS, SCIKIT_LEARN_KNN}
+    assert {pair.slow for pair in PAIRS} == set(PACKAGES)
 
 
 @pytest.mark.parametrize("inductive", [True, False])
 def test_in_memory_the_low_rank_normal_comes_near_the_law(inductive):
-    _near_the_law(large.fill_by_low_rank(**SIZE, inductive=inductive))
+    _near_the_law(large.fill_in_chunks(**SIZE, inductive=inductive))
+    small = SIZE | {"rows": 1_500, "genes": 30}
+    _near_the_law(large.fill_by_imputer("low_rank", **small, inductive=inductive))
 
 
 def test_on_disk_the_low_rank_normal_comes_near_the_law(tmp_path):
