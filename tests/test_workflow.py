@@ -175,18 +175,54 @@ def test_the_command_line_lists_and_runs_batches_on_one_thread(given, tmp_path, 
     assert json.loads(listing.read_text())["batches"] == []
 
 
+WITH_SNAKEMAKE = pytest.mark.skipif(
+    importlib.util.find_spec("snakemake") is None, reason="snakemake is not installed (extra workflow)"
+)
+
+
+@pytest.fixture
+def snakemake(repository, tmp_path):
+    """Runs the workflow's target with these settings."""
+
+    def run(target, *settings, options=("--cores", "2")):
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(repository / "workflow" / "Snakefile"), target]
+        command += [*options, "--config", f"build={tmp_path}", *settings]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    return run
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("snakemake") is None, reason="snakemake is not installed (extra workflow)")
-def test_snakemake_runs_the_trials_and_has_nothing_to_do_afterwards(repository, tmp_path):
-    config = [f"build={tmp_path}", "preset=smoke", "only=02", "batch_minutes=0.02"]
+@WITH_SNAKEMAKE
+def test_snakemake_stores_what_one_grid_gives_and_has_nothing_to_do_afterwards(snakemake, tmp_path):
     parameters = {"n_splits": 1, "n_splits_by_method": dict.fromkeys(COSTLY, 0)}
-    config += [f"parameters={json.dumps(parameters)}"]
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(repository / "workflow" / "Snakefile"), "trials"]
-    command += ["--cores", "2", "--config", *config]
-    first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    settings = ["preset=smoke", "only=02", "batch_minutes=0.02", f"parameters={json.dumps(parameters)}"]
+    first = snakemake("trials", *settings)
     assert first.returncode == 0, first.stderr
-    listed = json.loads((tmp_path / "batches.json").read_text())["batches"]
-    ids = {path.name.split(".")[0] for path in (tmp_path / "results" / "trials").glob("*.rows.parquet")}
-    assert len(listed) > 1 and len(ids) == sum(len(batch["trials"]) for batch in listed)
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    listing = tmp_path / "batches.json"
+    listed = [batches.read_batch(listing, batch["name"]) for batch in json.loads(listing.read_text())["batches"]]
+    assert len(listed) > 1
+    trials, study = [trial for batch in listed for trial in batch.trials], listed[0].source.load()
+    stored = ResultsStore(tmp_path / "results" / "trials").read()
+    alone = run_grid(trials, study, ResultsStore(tmp_path / "alone" / "trials"), progress=False).rows
+    keys = ["trial_id", "metric", "level", "group"]
+    stored, alone = (
+        rows.drop(columns=[*SECONDS, "version"]).sort_values(keys, ignore_index=True) for rows in (stored, alone)
+    )
+    pd.testing.assert_frame_equal(stored, alone)
+    again = snakemake("trials", *settings)
     assert again.returncode == 0 and "Nothing to be done" in again.stdout + again.stderr
+
+
+@pytest.mark.slow
+@WITH_SNAKEMAKE
+@pytest.mark.parametrize(
+    "settings, told",
+    [
+        (["presett=smoke"], "no setting 'presett'; its settings are preset, data"),
+        (["preset=smok"], "preset=smok; the presets are alzheimer, full,"),
+    ],
+)
+def test_snakemake_is_told_no_setting_that_there_is_not(snakemake, settings, told):
+    run = snakemake("study", *settings, options=("--dry-run",))
+    assert run.returncode != 0 and told in run.stdout + run.stderr
