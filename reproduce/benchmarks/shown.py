@@ -140,9 +140,10 @@ def say_machines(table: pd.DataFrame, machines: Mapping[str, Mapping[str, object
         f"Measured {on}. Each measurement is a process of its own. Where there are several repeats, times are their "
         "medians and R² their mean; a ratio is the median of those taken repeat by repeat (or of each repeat of the "
         "other way to the only one of ours), the least and the most of them in brackets. Times, and what is asked of "
-        "them, leave out Python's start, imports, and drawing and scoring the rows (a grid's have its workers' start and "
-        "imports, and the scores); the ratio of whole processes has all of these on both sides. R² is on hidden entries, in brackets that of the other way, or of the law that "
-        "the rows were drawn from." + (f" Not measured: {_list(absent)}." if absent else "")
+        "them, leave out Python's start, imports, and drawing and scoring the rows (a grid's have its workers' start, "
+        "imports and scores); the ratio of whole processes has all of these on both sides. R² is on hidden entries, in "
+        "brackets that of the other way, or of the law that the rows were drawn from."
+        + (f" Not measured: {_list(absent)}." if absent else "")
     )
 
 

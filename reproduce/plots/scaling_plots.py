@@ -93,6 +93,31 @@ def memory_curves(sizes: pd.DataFrame, ax: Axes) -> Axes:
     return ax
 
 
+def file_curve(files: pd.DataFrame, ax: Axes) -> Axes:
+    """Seconds to fit and fill a file against its rows: of the processor, of the clock, and in grey linear growth.
+
+    Parameters
+    ----------
+    files : DataFrame
+        Of `reproduce.tables.scaling_tables.file_table`; if it is empty, that is written in the axes.
+    ax : Axes
+    """
+    ax.set(xlabel="rows", ylabel="seconds to fit and fill")
+    if files.empty:
+        ax.annotate("no file was measured", (0.5, 0.5), xycoords="axes fraction", ha="center")
+        return ax
+    rows, colour = files["rows"], colour_of("low_rank")
+    low, high = files["cpu_seconds"], files["seconds"]
+    linear = low.iloc[0] * rows / rows.iloc[0]
+    ax.plot(rows, linear, color="0.6", lw=0.9, zorder=0, label="slope 1, from the first")
+    ax.plot(rows, low, "--", marker="s", mfc="white", ms=4, color=colour, label="of the processor")
+    ax.plot(rows, high, "-", marker="o", ms=4, color=colour, label="of the clock")
+    every = pd.concat([low, high, linear])
+    _log_axes(ax, (rows.min(), rows.max()), sorted(rows), (every.min() / 1.3, every.max() * 1.3))
+    ax.legend(loc="upper left")
+    return ax
+
+
 def _curve(curve: pd.DataFrame, column: str, ax: Axes, colour: str) -> None:
     good = curve[curve["status"] == "ok"]
     ax.plot(good["size"], good[column], "-", color=colour, lw=1.4, label=label_of(curve["method"].iloc[0]))

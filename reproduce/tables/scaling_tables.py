@@ -27,6 +27,8 @@ from reproduce.tables.summaries import label_of
 GROWN = 4.0
 #: The paper's largest matrix.
 GENOME_SAMPLES, GENOME_GENES = 15_201, 12_557
+#: Parts of the benchmark that fill files.
+FILE_PARTS = ("larger_than_memory", "largest_file")
 AXIS_WORDS = {"n_genes": "genes", "n_samples": "samples", "missing_rate": "share known"}
 
 
@@ -237,6 +239,24 @@ def show_skipped(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", "varied", "not measured: estimate, or what happened"])
 
 
+def file_table(benchmarks: pd.DataFrame) -> pd.DataFrame:
+    """The benchmark's files that are filled from disk to disk, by rows.
+
+    Parameters
+    ----------
+    benchmarks : DataFrame
+        Columns as in `reproduce.benchmarks.table.COLUMNS`, full measurements only.
+
+    Returns
+    -------
+    DataFrame
+        Columns rows, genes, seconds (of the clock), cpu_seconds (of the processor), seconds_per_1000_rows,
+        peak_memory_gb; empty if none was measured.
+    """
+    columns = ["rows", "genes", "seconds", "cpu_seconds", "seconds_per_1000_rows", "peak_memory_gb"]
+    return benchmarks.loc[benchmarks["part"].isin(FILE_PARTS), columns].sort_values("rows", ignore_index=True)
+
+
 # --- sentences ---
 
 
@@ -291,6 +311,30 @@ def say_quality(sizes: pd.DataFrame) -> str:
         where = "everywhere" if len(part) == every.sum() else where
         told.append(f"{label_of(method)} ({where})")
     return f"No better than a gene's mean (R² of 0 or less; open circles): {'; '.join(told)}."
+
+
+def say_files(files: pd.DataFrame) -> str:
+    """With which power of the rows the time to fill a file grows, whether that may be 1, and how far memory does."""
+    if len(files) < 2:
+        return "Too few files were measured to tell how the time grows with rows."
+    powers = "; ".join(
+        f"{words} {_grown_with_rows(files['rows'], files[column])}"
+        for column, words in (("cpu_seconds", "seconds of the processor"), ("seconds", "seconds of the clock"))
+    )
+    ends, rate, memory = (files[name] for name in ("rows", "seconds_per_1000_rows", "peak_memory_gb"))
+    return (
+        f"From {ends.iloc[0]:,} to {ends.iloc[-1]:,} rows of {files['genes'].iloc[0]:,} genes, with the power of the "
+        f"number of rows: {powers}. By the clock 1,000 rows take {rate.min():.1f} to {rate.max():.1f} s; peak memory "
+        f"is {memory.min():.2f} to {memory.max():.2f} GB."
+    )
+
+
+def _grown_with_rows(rows: pd.Series, seconds: pd.Series) -> str:
+    power, low, high = _slope(np.log(rows), np.log(seconds))
+    if np.isnan(low):
+        return f"{power:.2f}"
+    linear = "more than linear" if low > 1 else "less than linear" if high < 1 else "which holds linear growth"
+    return f"{power:.2f} [{low:.2f}, {high:.2f}], {linear}"
 
 
 def say_conclusion(table: pd.DataFrame) -> str:

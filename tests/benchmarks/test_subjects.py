@@ -118,7 +118,7 @@ def test_on_disk_the_low_rank_normal_comes_near_the_law(tmp_path):
 
 
 def _near_the_law(record):
-    assert 0.6 < record["against_r2"] < 0.95
+    assert 0.45 < record["against_r2"] < 0.95
     assert record["against_r2"] - 0.1 < record["r2"] < record["against_r2"]
 
 

@@ -88,3 +88,16 @@ def test_memory_is_drawn_against_genes(sizes):
     scaling_plots.memory_curves(sizes, ax)
     assert ax.get_xlabel() == "genes" and "GB" in ax.get_ylabel() and len(curves(ax)) == len(METHODS)
     np.testing.assert_allclose(curves(ax)[1].get_xdata(), [30, 100])  # what was not measured has no memory
+
+
+def test_files_are_drawn_by_rows_beside_linear_growth_and_none_is_said():
+    files = pd.DataFrame({"rows": [100, 1000], "seconds": [3.0, 40.0], "cpu_seconds": [2.0, 25.0]})
+    _, ax = new_figure()
+    linear, processor, clock = scaling_plots.file_curve(files, ax).get_lines()
+    assert (ax.get_xscale(), ax.get_yscale(), ax.get_xlabel()) == ("log", "log", "rows")
+    np.testing.assert_allclose(processor.get_ydata(), files["cpu_seconds"])
+    np.testing.assert_allclose(clock.get_ydata(), files["seconds"])
+    np.testing.assert_allclose(linear.get_ydata(), [2.0, 20.0])
+    assert ax.get_ylim()[1] > 40
+    _, ax = new_figure()
+    assert not scaling_plots.file_curve(files.iloc[:0], ax).get_lines() and "no file" in ax.texts[0].get_text()

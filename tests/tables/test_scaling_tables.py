@@ -131,3 +131,26 @@ def test_the_machine_and_what_was_shortened_are_said():
     said = scaling_tables.say_setting(table)
     assert "A, 2 cores" in said and "500 samples × 100 genes, 50 % hidden" in said and "PMI (10 epochs)" in said
     assert "median 2.00" in said
+
+
+def files(power, rows=(25_000, 50_000, 100_000, 200_000)):
+    size = np.array(rows, dtype=float)
+    table = {"part": [*["larger_than_memory"] * (len(rows) - 1), "largest_file"], "rows": rows, "genes": 20_000}
+    table |= {
+        "seconds": 2e-3 * size**power,
+        "cpu_seconds": 3e-3 * size,
+        "seconds_per_1000_rows": 2 * size ** (power - 1),
+    }
+    return pd.DataFrame(table | {"peak_memory_gb": 1.3})
+
+
+def test_the_growth_of_time_with_the_rows_of_a_file_is_told_and_whether_it_may_be_linear():
+    other = pd.DataFrame({"part": ["networks"], "rows": [10], "seconds": [99.0]})
+    table = scaling_tables.file_table(pd.concat([files(1.2), other]).sample(frac=1, random_state=0))
+    assert list(table["rows"]) == [25_000, 50_000, 100_000, 200_000]
+    said = scaling_tables.say_files(table)
+    assert "25,000 to 200,000 rows" in said
+    assert "seconds of the clock 1.20 [1.20, 1.20], more than linear" in said
+    noisy = table.assign(seconds=2e-3 * table["rows"] * [1.0, 1.1, 0.95, 1.05])
+    assert "which holds linear growth" in scaling_tables.say_files(noisy).partition("of the clock")[2]
+    assert scaling_tables.say_files(table.iloc[:1]).startswith("Too few files")
