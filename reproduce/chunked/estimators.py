@@ -29,8 +29,9 @@ from reproduce.loaders.row_files import RowSource, open_rows, refuse_target, wri
 
 __all__ = ["fit_network_in_chunks", "transform_in_chunks"]
 
-#: Bytes of the rows, in single precision, from which training draws batches, and of those that validate.
-HELD_BYTES, VALIDATION_BYTES = 512 * 2**20, 256 * 2**20
+#: Bytes of the rows, in single precision, from which training draws batches, and of those that validate (some copies of
+#: which are made).
+HELD_BYTES, VALIDATION_BYTES = 256 * 2**20, 64 * 2**20
 #: Bytes of the parts in which the rows are shuffled, as far as the file's own chunks let it.
 PART_BYTES = 4 * 2**20
 
@@ -217,7 +218,7 @@ class ShuffledRows:
 
 
 class _Prepared:
-    """Standardises rows as a fitted imputer does and joins their covariates, for training."""
+    """Standardises rows as a fitted imputer does, in place, and joins their covariates, for training."""
 
     def __init__(self, imputer: NetworkImputer, encoded: Covariates | None, n_samples: int):
         self.varying = imputer.varying_
@@ -230,7 +231,8 @@ class _Prepared:
 
         Z = values if self.varying.all() else values[:, self.varying]
         observed = ~np.isnan(Z)
-        Z = (Z - self.center) / self.scale
+        Z -= self.center
+        Z /= self.scale
         Z[~observed] = 0.0
         own = {name: column[positions] for name, column in self.covariates.items()}
         return TrainingData(expression=Z, observed=observed.astype(np.float32), **own)

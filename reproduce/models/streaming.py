@@ -56,9 +56,13 @@ class StreamingTrainer(Trainer):
             del self._stream  # it may hold a good part of memory
 
     def _draw(self, train: dict[str, tf.Tensor], rows: np.ndarray, seed: tuple[int, int]) -> dict[str, tf.Tensor]:
-        taken = {name: tf.convert_to_tensor(values) for name, values in self._stream.take(rows.size).arrays().items()}
-        in_their_order = np.arange(rows.size, dtype=np.int32).reshape(rows.shape)
-        return super()._draw(train | taken, in_their_order, seed)
+        # as they come is as they are wanted: nothing to gather, which would be a copy
+        drawn = super()._draw(train, rows, seed)
+        taken = self._stream.take(rows.size).arrays()
+        while taken:
+            name, values = taken.popitem()
+            drawn[name] = tf.reshape(tf.convert_to_tensor(values), (*rows.shape, values.shape[1]))
+        return drawn
 
 
 class _NoRows:
