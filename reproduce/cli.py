@@ -488,7 +488,10 @@ def _methods(options: argparse.Namespace) -> None:
 
 def _bench(options: argparse.Namespace) -> int:
     from reproduce.benchmarks import BenchmarkError, run_benchmarks
+    from reproduce.commands.outputs import check_writable
 
+    for target in (options.results / "benchmarks.csv", (options.scratch or options.results) / "matrices"):
+        check_writable(target)
     asked = {"quick": options.quick, "only": options.only, "largest": options.largest, "scratch": options.scratch}
     try:
         run_benchmarks(options.results, **asked)

@@ -142,6 +142,15 @@ def test_an_unknown_part_and_a_broken_table_are_named_before_anything_is_measure
     assert not measured
 
 
+@pytest.mark.parametrize("option", ["--results", "--scratch"])
+def test_a_file_in_place_of_a_folder_is_refused_before_anything_is_measured(option, measured, capsys, tmp_path):
+    (tmp_path / "there").write_text("something")
+    folders = {"--results": str(tmp_path / "results"), option: str(tmp_path / "there" / "in")}
+    assert cli.main(["bench", "--quick", *(word for pair in folders.items() for word in pair)]) == 2
+    assert f"{tmp_path / 'there'} is a file, not a folder; give another name" in capsys.readouterr().err
+    assert not measured and [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
 def test_too_little_room_on_disk_is_told_before_anything_is_measured(measured, monkeypatch, tmp_path):
     usage = benchmarks.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(benchmarks.shutil, "disk_usage", lambda path: usage._replace(free=20 * 10**9))
