@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reproduce.loaders.row_files import RowSource, open_rows, write_rows
 from reproduce.loaders.study import load_study
 
 
 def test_the_example_fills_a_matrix_of_ones_own(repository):
-    (code,) = re.findall(r"```python\n(.*?)```", (repository / "README.md").read_text(encoding="utf-8"), flags=re.S)
+    _, code = re.findall(r"```python\n(.*?)```", (repository / "README.md").read_text(encoding="utf-8"), flags=re.S)
     cohort = load_study("embedded").cohorts["GTEx"][:200]
     logs = pd.DataFrame(np.log1p(cohort.X), index=cohort.obs_names, columns=cohort.var_names)
     holes = logs.mask(np.random.default_rng(0).random(logs.shape) < 0.3)
@@ -25,6 +26,25 @@ def test_the_example_fills_a_matrix_of_ones_own(repository):
     for filled, given in ((names["filled"], holes[:150]), (names["filled_later"], holes[150:])):
         assert isinstance(filled, pd.DataFrame) and filled.notna().all(axis=None)
         pd.testing.assert_frame_equal(filled.where(given.notna()), given, check_names=False)
+
+
+@pytest.mark.parametrize("page", ["README.md", "reproduce/guide/pages/guide_large.md"])
+def test_the_examples_fill_files_larger_than_memory(page, repository, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X = np.random.default_rng(0).normal(size=(150, 60)).astype(np.float32)
+    obs = pd.DataFrame({"tissue": ["lung", "colon", "skin"] * 50}, index=[f"s{i}" for i in range(150)])
+    rows = RowSource(np.where(X > 1, np.nan, X), "cohort", obs, pd.DataFrame(index=[f"G{i}" for i in range(60)]))
+    with write_rows("cohort.zarr", rows) as write:
+        write(slice(0, 150), rows.values)
+    blocks = re.findall(r"```python\n(.*?)```", (repository / page).read_text(encoding="utf-8"), flags=re.S)
+    names = {}
+    for code in blocks if page != "README.md" else blocks[:1]:
+        exec(code.replace('make_imputer("pmi", ', 'make_imputer("pmi", epochs=2, '), names)
+    targets = [name for name in ("filled.zarr", "filled_by_pmi.zarr") if f'"{name}"' in "".join(blocks)]
+    for target in targets:
+        filled = open_rows(target).read(slice(0, 150))
+        assert np.isfinite(filled).all() and np.array_equal(filled[X <= 1], X[X <= 1])
+    assert len(targets) == (1 if page == "README.md" else 2)
 
 
 @pytest.mark.slow

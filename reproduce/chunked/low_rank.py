@@ -163,7 +163,8 @@ def impute_in_chunks(
         As in `fit_low_rank_in_chunks`: the same matrix (in place) or other rows of the same genes (inductive).
     target : path
         Ends in .h5ad or .zarr and does not exist yet. It appears when all rows are written: a run that is interrupted
-        leaves nothing under this name.
+        leaves nothing under this name. An AnnData's ``obs`` and ``var`` are written with it, other parts (layers, obsm,
+        uns) are not.
     fit : ChunkedFit
     groups
         As in `fit_low_rank_in_chunks`; required exactly if the fit had them.

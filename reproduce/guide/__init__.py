@@ -14,7 +14,7 @@ from pathlib import Path
 from reproduce.files import write_text
 
 #: Pages of prose, in the order of the table of contents.
-PAGES = ("guide_choosing", "guide_files", "guide_models", "guide_adding")
+PAGES = ("guide_choosing", "guide_files", "guide_models", "guide_large", "guide_adding")
 _BLANK = re.compile(r"\{\{(\w+)\}\}")
 #: A link to a notebook, relative to the report's pages.
 _TO_NOTEBOOK = re.compile(r"\[([^\]]*)\]\((\d\d_\w+)\.ipynb\)")

@@ -316,6 +316,11 @@ def format_of(path: Path) -> tuple[str, bool]:
     name = suffixes[-2:-1] if compressed else suffixes[-1:]
     if not name or name[0] not in FORMATS:
         endings = ", ".join(f".{each}" for each in FORMATS)
+        if name == ["zarr"]:
+            raise ConfigError(
+                f"{path}: .zarr is filled from Python, by reproduce.chunked, which holds a block of rows at a time; "
+                f"here use one of {endings}, each also with .gz"
+            )
         raise ConfigError(
             f"{path}: the ending names no format that can be read; use one of {endings}, each also with .gz"
         )
