@@ -38,10 +38,10 @@ def test_what_ends_its_process_twice_is_given_up_and_all_else_is_done(work):
 @pytest.mark.slow
 def test_without_word_on_what_is_given_up_the_end_is_an_error(work):
     found = []
-    with pytest.warns(RuntimeWarning), pytest.raises(WorkerEndedError, match="1 of 4 pieces of work"):
-        for number in in_workers(work, range(4), 2):
+    with pytest.warns(RuntimeWarning), pytest.raises(WorkerEndedError, match="1 of 2 pieces of work"):
+        for number in in_workers(work, [2, 3], 2):
             found.append(number)
-    assert sorted(found) == [0, 1, 3]
+    assert found == [3]
 
 
 def cohort(name, n_samples, n_genes):
