@@ -234,7 +234,7 @@ def _add_bench(commands) -> None:
         nargs="+",
         default=[],
         metavar="PART",
-        help="networks, grids, imputers, transcriptome, larger_than_memory, largest_file",
+        help="networks, grids, imputers, transcriptome, larger_than_memory, networks_from_disk, largest_file",
     )
     parser.add_argument("--largest", action="store_true", help="also largest_file: 200,000 × 20,000, 35 GB on disk")
     parser.add_argument(

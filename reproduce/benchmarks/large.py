@@ -27,6 +27,8 @@ REQUIRED_GB = 4.0
 FILES, QUICK_FILES = (25_000, 50_000, 100_000), (1_000, 2_000)
 FILE_GENES, QUICK_FILE_GENES = 20_000, 1_000
 LARGEST_FILE = 200_000
+#: Of a network that is trained on a file: enough to see time and memory, fewer than its default.
+FILE_EPOCHS = 40
 #: Of the law's factors, as many are fitted where the number is given.
 RANK = N_FACTORS
 #: By how much R² may stay below the law's.
@@ -40,8 +42,8 @@ DISK_MARGIN = 1.1
 def transcriptome_subjects(*, quick: bool) -> list[Subject]:
     """A whole transcriptome in memory: the low-rank normal in two ways, inductively and in place, and PMI.
 
-    Its rank is given to `reproduce.chunked`, which keeps float32, and chosen by the imputer with its defaults, of which
-    nothing is asked. A quick run has no PMI.
+    Its rank is given to `reproduce.chunked`, which keeps float32, and chosen by the imputer with its defaults. Nothing
+    is asked of imputers with their defaults, and a quick run has none.
     """
     rows, genes = QUICK_TRANSCRIPTOME if quick else TRANSCRIPTOME
     size = {"rows": rows, "genes": genes, "missing_rate": MISSING_RATE}
@@ -67,26 +69,34 @@ def transcriptome_subjects(*, quick: bool) -> list[Subject]:
             **asked,
             note=f"rank {RANK} given, the law's; in place",
         ),
+    ]
+    return subjects if quick else [*subjects, *_by_default(common, size, inductive)]
+
+
+def _by_default(common: dict, size: dict, inductive: str) -> list[Subject]:
+    """What a user who gives nothing waits for: minutes, at any size."""
+
+    def way(name: str, inductive: bool) -> Way:
+        return Way(f"{_HERE}:fill_by_imputer", size | {"name": name, "inductive": inductive})
+
+    chosen = "its defaults, rank and shrinkage chosen"
+    return [
         Subject(
             **common,
             label="Low-rank Gaussian, inductive",
             key="low_rank",
-            way=Way(f"{_HERE}:fill_by_imputer", size | {"name": "low_rank", "inductive": True}),
-            note=f"its defaults, rank and shrinkage chosen; {inductive}",
+            way=way("low_rank", True),
+            note=f"{chosen}; {inductive}",
         ),
         Subject(
             **common,
             label="Low-rank Gaussian, in place",
             key="low_rank",
-            way=Way(f"{_HERE}:fill_by_imputer", size | {"name": "low_rank", "inductive": False}),
-            note="its defaults, rank and shrinkage chosen; in place",
+            way=way("low_rank", False),
+            note=f"{chosen}; in place",
         ),
+        Subject(**common, label="PMI, inductive", key="pmi", way=way("pmi", True), note=f"its defaults; {inductive}"),
     ]
-    if not quick:  # the import of TensorFlow alone takes a good part of a quick run's time
-        way = Way(f"{_HERE}:fill_by_imputer", size | {"name": "pmi", "inductive": True})
-        note = f"its defaults; {inductive}"
-        subjects.append(Subject(**common, label="PMI, inductive", key="pmi", way=way, note=note))
-    return subjects
 
 
 def file_subjects(*, quick: bool) -> list[Subject]:
@@ -101,6 +111,28 @@ def largest_file_subjects(*, quick: bool) -> list[Subject]:
     None in a quick run.
     """
     return [] if quick else [_file_subject("largest_file", LARGEST_FILE, FILE_GENES)]
+
+
+def network_file_subjects(*, quick: bool) -> list[Subject]:
+    """A network trained on a file and filling it; none in a quick run, since it imports TensorFlow."""
+    if quick:
+        return []
+    size = {"rows": FILES[0], "genes": FILE_GENES, "missing_rate": MISSING_RATE}
+    gigabytes = 4 * FILES[0] * FILE_GENES / 1e9
+    return [
+        Subject(
+            part="networks_from_disk",
+            label="PMI, zarr to zarr",
+            key="pmi_in_chunks",
+            **size,
+            way=Way(f"{_HERE}:fill_file_by_network", size | {"epochs": FILE_EPOCHS}),
+            before=Way(f"{_HERE}:write_file", size),
+            after=Way(f"{_HERE}:score_file", size),
+            required_gb=REQUIRED_GB,
+            disk_bytes=int(2 * 1e9 * gigabytes * DISK_MARGIN),
+            note=f"{FILE_EPOCHS} epochs, its defaults otherwise; in place, {gigabytes:.1f} GB of values",
+        )
+    ]
 
 
 def _file_subject(part: str, rows: int, genes: int) -> Subject:
@@ -184,6 +216,24 @@ def fill_file(rows: int, genes: int, missing_rate: float, seed: int, folder: str
         fit = fit_low_rank_in_chunks(source, groups=tissues, rank=RANK, random_state=seed)
     with timed() as impute_time:
         impute_in_chunks(source, Path(folder) / "filled.zarr", fit, groups=tissues)
+    return _both(fit_time, impute_time, rows)
+
+
+def fill_file_by_network(
+    rows: int, genes: int, missing_rate: float, epochs: int, seed: int, folder: str
+) -> dict[str, float]:
+    """Train PMI on the file and fill it into another; the import of TensorFlow counts for the whole process alone."""
+    import keras  # noqa: F401
+
+    from reproduce.chunked import fit_network_in_chunks, transform_in_chunks
+    from reproduce.imputers import make_imputer
+
+    tissue = pd.DataFrame({"tissue": SimulatedRows(rows, genes, missing_rate, seed).tissue_names})
+    source, imputer = Path(folder) / "rows.zarr", make_imputer("pmi", epochs=epochs, random_state=seed)
+    with timed() as fit_time:
+        fit_network_in_chunks(imputer, source, covariates=tissue)
+    with timed() as impute_time:
+        transform_in_chunks(imputer, source, Path(folder) / "filled.zarr", covariates=tissue)
     return _both(fit_time, impute_time, rows)
 
 

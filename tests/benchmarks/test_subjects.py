@@ -117,6 +117,13 @@ def test_on_disk_the_low_rank_normal_comes_near_the_law(tmp_path):
     assert timed["seconds_per_1000_rows"] == pytest.approx(timed["seconds"] / 2)
 
 
+def test_a_network_trained_on_a_file_fills_it(tmp_path):
+    where = SIZE | {"folder": str(tmp_path)}
+    large.write_file(**where)
+    timed = large.fill_file_by_network(**where, epochs=100)
+    assert 0.1 < large.score_file(**where)["r2"] < 1 and timed["seconds"] > 0
+
+
 def _near_the_law(record):
     assert 0.45 < record["against_r2"] < 0.95
     assert record["against_r2"] - 0.1 < record["r2"] < record["against_r2"]
