@@ -350,14 +350,14 @@ def ours_beside_paper(headline: pd.DataFrame, ax: Axes, *, scenario: str, left: 
     ax : Axes
     scenario : {"inductive", "in_place"}
     left : float, default -0.3
-        Where the axis begins; scores further left are drawn at the edge as arrows.
+        Where the axis begins; scores and intervals further left are marked there by a triangle.
     """
     table = headline[headline["scenario"] == scenario].iloc[::-1].reset_index(drop=True)
     markers = {"paper_genome": ("s", "paper, 12,557 genes"), "paper_alzheimer": ("^", "paper, 273 genes")}
     for y, row in table.iterrows():
         colour = colour_of(row["method"])
         if np.isfinite(row["ours_low"]):
-            ax.plot([max(row["ours_low"], left), max(row["ours_high"], left)], [y, y], color=colour, lw=2.5)
+            interval(ax, row["ours_low"], row["ours_high"], y, colour=colour, left=left, right=np.inf, lw=2.5)
         if np.isfinite(row["ours"]):
             ax.plot(max(row["ours"], left), y, "o" if row["ours"] > left else "<", color=colour, ms=7, zorder=3)
         for column, (marker, _) in markers.items():

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from reproduce.plots import new_figure
+from reproduce.plots.beyond import interval
 from reproduce.tables import ranges
 from reproduce.tables.multitask_tables import METHODS
 
@@ -41,7 +42,7 @@ def score_dots(table: pd.DataFrame, by: str = "relatedness") -> Figure:
     for ax, (value, group) in zip(axes[0], panels, strict=True):
         for row in group.itertuples():
             y, colour = order.index(row.method), METHOD_COLOURS[row.method]
-            ax.plot(np.clip([row.low, row.high], _LOWEST, 1.0), [y, y], color=colour, lw=1.8)
+            interval(ax, row.low, row.high, y, colour=colour, left=_LOWEST, right=1.0, lw=1.8)
             inside = row.mean > _LOWEST
             marker = _MARKERS[row.method] if inside else "<"
             ax.plot(max(row.mean, _LOWEST), y, marker, color=colour, ms=6)

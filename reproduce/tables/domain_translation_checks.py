@@ -47,7 +47,7 @@ def show_ties(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({
         "direction": table["direction"],
         "latents tied by": table["tie"],
-        "R²": with_intervals(table, sign="+", limits=ranges.R2),
+        "R²": with_intervals(table, limits=ranges.R2),
         "class recognised": with_intervals(table, "class_mean", ("class_low", "class_high"), limits=ranges.SHARE),
         "divisions": table["n_seeds"],
     })  # fmt: skip
@@ -159,7 +159,7 @@ def show_laws(table: pd.DataFrame) -> pd.DataFrame:
     """One row a way."""
     return pd.DataFrame({
         "way": table["arm"],
-        "R² of beta-values": with_intervals(table, sign="+", limits=ranges.R2),
+        "R² of beta-values": with_intervals(table, limits=ranges.R2),
         "outside [0, 1]": table["outside"].map("{:.2%}".format),
         "features below 0": table["below_zero"].map("{:.1%}".format),
         "seconds": table["seconds"].map("{:.1f}".format),
