@@ -225,12 +225,14 @@ def store_part(folder: Path, part: str, rows: list[dict[str, object]], machine: 
         The table.
     """
     kept, machines = read_benchmarks(folder)
-    quick = bool(rows[0]["quick"])
+    quick, order = bool(rows[0]["quick"]), list(dict.fromkeys([*kept["part"], part]))
     kept = kept[(kept["part"] != part) | (kept["quick"].astype(bool) != quick)]
     added = pd.DataFrame(rows, columns=list(COLUMNS))
     # the machine first: a table never stands without the machine of its rows
     write_json(folder / MACHINE, machines | {machine_key(part, quick=quick): machine})
-    return write_table(pd.concat([kept, added], ignore_index=True) if len(kept) else added, folder, TABLE)
+    table = pd.concat([kept, added], ignore_index=True) if len(kept) else added
+    # what is measured again stands where it stood
+    return write_table(table.sort_values("part", key=lambda part: part.map(order.index), kind="stable"), folder, TABLE)
 
 
 def machine_key(part: str, *, quick: bool) -> str:

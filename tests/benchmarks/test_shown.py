@@ -112,6 +112,12 @@ def test_a_run_without_full_rows_of_its_own_shows_the_committed_ones(tmp_path, m
     assert where == "Of this run" and list(table["seconds"]) == [4.0]
 
 
+def test_a_part_that_is_measured_again_stands_where_it_stood(tmp_path):
+    for part, seconds in (("networks", 1.0), ("grids", 2.0), ("networks", 3.0)):
+        store_part(tmp_path, part, rows(part, quick=False, seconds=seconds), MACHINE)
+    assert read_benchmarks(tmp_path)[0][["part", "seconds"]].to_numpy().tolist() == [["networks", 3.0], ["grids", 2.0]]
+
+
 @pytest.mark.parametrize("name", PARTS)
 def test_readme_s_command_knows_every_part(name, capsys):
     from reproduce import cli
