@@ -19,9 +19,9 @@ import pandas as pd
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from reproduce.chunked.passes import Moments, Passes
-from reproduce.errors import ConfigError, CovariateError
-from reproduce.imputers._base import ExpressionImputer, check_integer
+from reproduce.chunked.passes import Moments, Passes, check_block_rows
+from reproduce.errors import ConfigError
+from reproduce.imputers._base import ExpressionImputer
 from reproduce.imputers._covariates import CovariateEncoder, Covariates
 from reproduce.imputers._network import NetworkImputer, epochs_shown
 from reproduce.imputers._network_parts import covariate_arrays, network_shape
@@ -80,8 +80,7 @@ def fit_network_in_chunks(
             f"{type(imputer).__name__} cannot be trained in chunks; PMIImputer and GAINImputer can, and "
             "fit_low_rank_in_chunks fits the low-rank normal."
         )
-    if block_rows is not None:
-        check_integer("block_rows", block_rows, least=1)
+    check_block_rows(block_rows)
     imputer._check_parameters()
     rows = open_rows(source)
     frame = _covariate_frame(rows, covariates)
@@ -144,8 +143,7 @@ def transform_in_chunks(
         For genes other than the fitted ones.
     """
     check_is_fitted(imputer)
-    if block_rows is not None:
-        check_integer("block_rows", block_rows, least=1)
+    check_block_rows(block_rows)
     refuse_target(target)
     rows = open_rows(source)
     frame = _covariate_frame(rows, covariates)
@@ -307,14 +305,7 @@ def _parts(rows: RowSource, block_rows: int | None) -> list[slice]:
 def _covariate_frame(rows: RowSource, covariates: pd.DataFrame | Sequence[str] | None) -> pd.DataFrame | None:
     if covariates is None or isinstance(covariates, pd.DataFrame):
         return covariates
-    names = [covariates] if isinstance(covariates, str) else list(covariates)
-    known = [] if rows.obs is None else list(rows.obs.columns)
-    if absent := [name for name in names if name not in known]:
-        raise CovariateError(
-            f"{rows.name} has no column {absent[0]!r} of samples (it has: {', '.join(map(str, known)) or 'none'}); "
-            "name another, or give a DataFrame."
-        )
-    return rows.obs[names]
+    return rows.obs_columns([covariates] if isinstance(covariates, str) else covariates)
 
 
 def _index(rows: RowSource) -> pd.Index | None:

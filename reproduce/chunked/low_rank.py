@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reproduce.chunked.passes import Moments, Passes
+from reproduce.chunked.passes import Moments, Passes, check_block_rows
 from reproduce.errors import CovariateError, DataFormatError
 from reproduce.imputers._base import check_choice, check_integer, check_number
 from reproduce.imputers._covariates import UNKNOWN_CATEGORY
@@ -124,8 +124,7 @@ def fit_low_rank_in_chunks(
     check_number("pooling", pooling, low=0)
     check_integer("max_rounds", max_rounds, least=1)
     check_integer("random_state", random_state, least=0)
-    if block_rows is not None:
-        check_integer("block_rows", block_rows, least=1)
+    check_block_rows(block_rows)
     rows = open_rows(source)
     names, positions = _fitted_groups(rows, groups)
     most_passes = 2 + n_passes_of_directions(rows.shape) + max_rounds
@@ -188,8 +187,7 @@ def impute_in_chunks(
         For infinite entries, or genes other than the fitted ones.
     """
     check_choice("unknown_category", unknown_category, UNKNOWN_CATEGORY)
-    if block_rows is not None:
-        check_integer("block_rows", block_rows, least=1)
+    check_block_rows(block_rows)
     refuse_target(target)
     rows = open_rows(source)
     _check_genes(rows, fit)
@@ -205,10 +203,7 @@ def impute_in_chunks(
 
 def _labels(rows: RowSource, groups: str | Sequence[str]) -> pd.Series:
     if isinstance(groups, str):
-        if rows.obs is None or groups not in rows.obs:
-            known = "none" if rows.obs is None else ", ".join(map(str, rows.obs.columns)) or "none"
-            raise CovariateError(f"{rows.name} has no column {groups!r} of samples (it has: {known}); name another.")
-        groups = rows.obs[groups].to_numpy()
+        groups = rows.obs_columns([groups])[groups].to_numpy()
     labels = pd.Series(np.asarray(groups, dtype=object))
     if len(labels) != rows.shape[0]:
         raise CovariateError(f"groups has {len(labels)} label(s) for {rows.shape[0]} rows; give one a row.")

@@ -8,7 +8,14 @@ import numpy as np
 from tqdm import tqdm
 
 from reproduce.errors import DataFormatError
+from reproduce.imputers._base import check_integer
 from reproduce.loaders.row_files import RowSource
+
+
+def check_block_rows(block_rows: int | None) -> None:
+    """Raise ConfigError unless it is a number of rows, or None."""
+    if block_rows is not None:
+        check_integer("block_rows", block_rows, least=1)
 
 
 class Passes:

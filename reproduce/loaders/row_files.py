@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from reproduce.errors import ConfigError, DataFormatError
+from reproduce.errors import ConfigError, CovariateError, DataFormatError
 from reproduce.files import atomic_path
 
 if TYPE_CHECKING:
@@ -65,6 +65,22 @@ class RowSource:
     def gene(self, column: int) -> str:
         """A column's name, or its number."""
         return f"column {column}" if self.var is None else f"gene {self.var.index[column]!r}"
+
+    def obs_columns(self, names: Sequence[str]) -> pd.DataFrame:
+        """Columns of `obs` by their names.
+
+        Raises
+        ------
+        CovariateError
+            For one that is not there.
+        """
+        known = [] if self.obs is None else list(self.obs.columns)
+        if absent := [name for name in names if name not in known]:
+            raise CovariateError(
+                f"{self.name} has no column {absent[0]!r} of samples (it has: {', '.join(map(str, known)) or 'none'}); "
+                "name another."
+            )
+        return self.obs[list(names)]
 
     def slices(self, block_rows: int | None = None) -> list[slice]:
         """Consecutive rows, `block_rows` at a time; if not given, about `BLOCK_BYTES` and whole chunks of the file."""

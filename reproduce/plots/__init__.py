@@ -357,7 +357,8 @@ def ours_beside_paper(headline: pd.DataFrame, ax: Axes, *, scenario: str, left: 
     for y, row in table.iterrows():
         colour = colour_of(row["method"])
         if np.isfinite(row["ours_low"]):
-            interval(ax, row["ours_low"], row["ours_high"], y, colour=colour, left=left, right=np.inf, lw=2.5)
+            ends = ranges.cut(row["ours_low"], row["ours_high"], ranges.R2)
+            interval(ax, *ends, y, colour=colour, left=left, right=np.inf, lw=2.5)
         if np.isfinite(row["ours"]):
             ax.plot(max(row["ours"], left), y, "o" if row["ours"] > left else "<", color=colour, ms=7, zorder=3)
         for column, (marker, _) in markers.items():

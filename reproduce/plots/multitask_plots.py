@@ -42,7 +42,8 @@ def score_dots(table: pd.DataFrame, by: str = "relatedness") -> Figure:
     for ax, (value, group) in zip(axes[0], panels, strict=True):
         for row in group.itertuples():
             y, colour = order.index(row.method), METHOD_COLOURS[row.method]
-            interval(ax, row.low, row.high, y, colour=colour, left=_LOWEST, right=1.0, lw=1.8)
+            ends = ranges.cut(row.low, row.high, ranges.R2)
+            interval(ax, *ends, y, colour=colour, left=_LOWEST, right=np.inf, lw=1.8)
             inside = row.mean > _LOWEST
             marker = _MARKERS[row.method] if inside else "<"
             ax.plot(max(row.mean, _LOWEST), y, marker, color=colour, ms=6)

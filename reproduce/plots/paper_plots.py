@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from reproduce.experiments.paper_tables import TABLES
 from reproduce.plots import PALETTE
 from reproduce.plots.beyond import interval
+from reproduce.tables import ranges
 from reproduce.tables.paper_comparison import SCENARIOS
 
 _NAMES = {"protein_coding": "protein-coding genes", "alzheimer": "Alzheimer genes"}
@@ -40,7 +41,8 @@ def _panel(part: pd.DataFrame, ax: Axes, left: float) -> None:
     for y, row in part.iterrows():
         colour = PALETTE[row["method"]]
         if np.isfinite(row["low"]):
-            interval(ax, row["low"], row["high"], y, colour=colour, left=left, right=np.inf, lw=2.5)
+            ends = ranges.cut(row["low"], row["high"], ranges.R2)
+            interval(ax, *ends, y, colour=colour, left=left, right=np.inf, lw=2.5)
         if np.isfinite(row["ours"]):
             ax.plot(max(row["ours"], left), y, "o" if row["ours"] > left else "<", color=colour, ms=7, zorder=3)
         elif row["status"] == "skipped":
